@@ -1,0 +1,50 @@
+# What `cmake --install` puts where. docs/files.md is the table of it for people; keep them equal.
+#
+# A prefix may be chosen when installing (`make install PREFIX=`), so nothing that is installed has
+# one compiled in: pkg-config and CMake package find theirs relative to themselves, and the unit file
+# is filled in at that moment.
+set(outlive_doc ${CMAKE_INSTALL_DATADIR}/doc/outlive)
+
+foreach(program outlived outlive)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+endforeach()
+
+if(TARGET liboutlive)
+  install(TARGETS liboutlive LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY include/outlive DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  # Both are written here, relative to their own place.
+  set(outlive_config ${CMAKE_BINARY_DIR}/package)
+  file(RELATIVE_PATH outlive_up_cmake /p/${CMAKE_INSTALL_LIBDIR}/cmake/outlive /p)
+  file(RELATIVE_PATH outlive_up_pc /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+  configure_file(packaging/outliveConfig.cmake.in ${outlive_config}/outliveConfig.cmake @ONLY)
+  configure_file(packaging/outlive.pc.in ${outlive_config}/outlive.pc @ONLY)
+  include(CMakePackageConfigHelpers)
+  write_basic_package_version_file(${outlive_config}/outliveConfigVersion.cmake
+    VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
+  install(FILES ${outlive_config}/outliveConfig.cmake ${outlive_config}/outliveConfigVersion.cmake
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/outlive)
+  install(FILES ${outlive_config}/outlive.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
+file(GLOB outlive_docs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md ${CMAKE_SOURCE_DIR}/docs/*.svg)
+install(FILES README.md LICENSE packaging/outlive.toml DESTINATION ${outlive_doc})
+install(FILES ${outlive_docs} DESTINATION ${outlive_doc}/docs)
+foreach(section 1 5 8)
+  file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
+  if(pages)
+    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+  endif()
+endforeach()
+if(EXISTS ${CMAKE_SOURCE_DIR}/packaging/outlive.bash)
+  install(FILES packaging/outlive.bash RENAME outlive
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+endif()
+
+install(CODE "
+  set(BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
+  configure_file(\"${CMAKE_SOURCE_DIR}/packaging/outlived.service\"
+    \"${CMAKE_BINARY_DIR}/package/outlived.service\" @ONLY)
+  file(INSTALL \"${CMAKE_BINARY_DIR}/package/outlived.service\"
+    DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/systemd/system\")")

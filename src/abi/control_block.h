@@ -1,0 +1,108 @@
+// DOC: what keeper, spare and worker tell each other, compatible string "outlive-control-v1".
+// The ABI may change, if the change includes a new version in the compatible string.
+// Compatibility is guaranteed only between the versions listed here: outlive-control-v1.
+//
+// A shared memory file that keeper, spare and worker map; it lives over the keeper's exec. No
+// pointer in it; every word has one writer and is read through std::atomic_ref. Fd numbers are
+// those of the one shared table.
+//
+//   ControlBlock   header and words
+//   exits[]        ring: keeper -> worker, what it reaped; entry i is exits[i % kExitRing]
+//   children[]     who the keeper has launched, until the worker has popped its exit
+//   launch         mailbox: worker -> keeper, one launch at a time; `request` is stored last
+//   text           the launch specification's bytes
+//
+// The keeper fills an entry of children[], the worker frees it and closes its fds when it pops the
+// exit. So an entry is in the ring at most once, and the ring is never full.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace outlive::abi {
+
+inline constexpr char kControlCompatible[] = "outlive-control-v1";
+inline constexpr size_t kMaxChildren = 512;
+inline constexpr size_t kExitRing = kMaxChildren;
+inline constexpr size_t kLaunchText = 256 * 1024;
+inline constexpr size_t kLaunchFds = 64;
+
+struct ExitEntry {
+  int64_t pid;
+  int64_t status;  // code << 32 | status, as waitid says (CLD_EXITED, CLD_KILLED, CLD_DUMPED)
+  uint64_t child;  // index in children[]
+};
+
+struct ChildEntry {
+  int64_t pid;         // 0: free. Stored last (keeper; 0: worker)
+  int64_t pidfd;
+  int64_t gate_fd;     // one byte lets the child exec; close without: it leaves. -1: gone through
+                       // (worker)
+  uint64_t launch;     // number of the launch
+  uint64_t exit_slot;  // 1 + the ring index its exit goes to, 0: it runs. Stored before that
+};
+
+// The text: NUL-terminated strings, in this order: program, cwd, argc of argv, envc of the
+// environment. The child gets fds[i] as targets[i]; every other fd is closed in it.
+struct LaunchRequest {
+  uint64_t request;  // number; stored last by the worker
+  uint64_t done;     // number of the last one carried out; stored last by the keeper
+  int64_t result;    // errno, 0: launched
+  int64_t pid;
+  int64_t pidfd;
+  int64_t program_fd;  // execveat() of this fd when >= 0, else of `program`
+  uint64_t uid;        // identity of the child; == our euid: not changed
+  uint64_t gid;
+  uint64_t argc;
+  uint64_t envc;
+  uint64_t text_size;
+  uint64_t fd_count;
+  int64_t fds[kLaunchFds];
+  int64_t targets[kLaunchFds];
+};
+
+struct ControlBlock {
+  char compatible[32];
+  int64_t keeper_pid;
+  int64_t worker_pid;
+  int64_t spare_pid;
+  // Written by clone(2) itself, before the new process runs: who takes over always knows whom it
+  // must see dead first.
+  int32_t worker_pidfd;
+  int32_t spare_pidfd;
+  int32_t closer_pidfd;     // clone(2) in the worker
+  int32_t keeper_pidfd;     // opened by the keeper on itself, before it clones anyone
+  uint64_t heartbeat_ns;    // worker: CLOCK_MONOTONIC, each turn of its loop
+  uint64_t worker_state;    // WorkerState
+  uint64_t worker_starts;   // keeper
+  uint64_t worker_deaths;   // keeper
+  uint64_t keeper_deaths;   // spare: takeovers
+  uint64_t ever_served;     // keeper: 1 once a worker has got to kServing
+  uint64_t stop_requested;  // keeper: SIGTERM and SIGINT so far; worker ends everything
+  uint64_t reload_count;    // keeper: SIGHUP so far
+  uint64_t ended;           // keeper: 1: the end, nobody takes over
+  uint64_t soft_nofile;     // soft RLIMIT_NOFILE before ours: what services get
+  int64_t worker_wake_fd;   // eventfd
+  int64_t keeper_wake_fd;   // eventfd
+  int64_t signal_fd;        // keeper: signalfd
+  int64_t window_first;     // launcher: first of its reserved fd numbers
+  int64_t window_count;
+  uint64_t exit_head;  // keeper: entries ever written
+  uint64_t exit_tail;  // worker: entries ever read
+  ExitEntry exits[kExitRing];
+  ChildEntry children[kMaxChildren];
+  LaunchRequest launch;
+  char text[kLaunchText];
+};
+static_assert(sizeof(ExitEntry) == 24);
+static_assert(sizeof(ChildEntry) == 40);
+static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
+static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
+static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
+static_assert(offsetof(ControlBlock, exits) == 208);
+static_assert(sizeof(ControlBlock) == 208 + 24 * kExitRing + 40 * kMaxChildren +
+                                          sizeof(LaunchRequest) + kLaunchText);
+
+enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
+
+}  // namespace outlive::abi

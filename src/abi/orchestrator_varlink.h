@@ -1,0 +1,298 @@
+// DOC: the operators' side, Varlink interface "org.outlive.Orchestrator" on control.sock.
+// The ABI may change, if the change only adds methods, types, errors or nullable fields; anything
+// else takes a new interface name. Unknown fields of a reply are skipped by who reads it.
+//
+// Varlink is JSON objects over a Unix stream socket, each ended by one NUL byte (wire/varlink.h):
+//
+//   outlive                                       outlived
+//     | {"method": "...", "parameters": {...}}  -->  |
+//     | <-- {"parameters": {...}, "continues": true} |   only for a call with "more": true
+//     | <-- {"parameters": {...}}                    |   or {"error": "...", "parameters": {...}}
+//
+// What holds for all methods:
+//   - u64 ids, tokens and addresses are strings of lower case hex digits without prefix. Sizes,
+//     counts, pids and times are ints (below 2^53). Durations are microseconds (_us). Points in time
+//     are RFC 3339 strings in UTC; inside a timeline they are microseconds since its start.
+//   - Calls that change something carry `request_id`, 32 hex digits chosen by the caller: the same
+//     id again gives the same answer and does nothing more. A client that lost its connection in the
+//     middle connects again and repeats the call with the same id.
+//   - Lists come in parts: when `next` is there, ask again with `after` = that. Every reply stays
+//     below 1 MiB.
+//   - Errors carry the errno and one line that names the thing and the remedy. ESTALE: outlived
+//     holds inherited state that it refused. The other rules: org.varlink.service.InvalidParameter
+//     names the field, MethodNotFound the method.
+#pragma once
+
+namespace outlive::abi {
+
+inline constexpr char kOrchestratorInterface[] = "org.outlive.Orchestrator";
+
+inline constexpr char kOrchestratorVarlink[] = R"varlink(# outlive: live updates of services, of the orchestrator and of the kernel
+interface org.outlive.Orchestrator
+
+# One descriptor, and what becomes of it. `crosses`: keep (the open file itself is kept), recreate,
+# by kernel, lost. `survival`: the widest scope it outlives: none, service, daemon, host, kernel.
+# `token` is there for a preserved file, `fd` for one of a process that was asked for by pid.
+type PlanFile (
+  session: ?string,
+  token: ?string,
+  fd: ?int,
+  kind: string,
+  detail: string,
+  survival: string,
+  crosses: string,
+  note: string
+)
+
+# `direction`: outgoing or incoming. `claimed`: somebody holds its fd. `orphaned`: since when not.
+# `internal`: outlived's own, with the descriptors that a service stored by sd_notify.
+type Session (
+  id: string,
+  name: string,
+  uid: int,
+  service: ?string,
+  generation: int,
+  direction: string,
+  claimed: bool,
+  linger: bool,
+  internal: bool,
+  files: int,
+  created: string,
+  orphaned: ?string
+)
+
+# `kind` is the handler's compatible string. `failed`: errno of a retrieve that failed, 0: none.
+type File (
+  session: string,
+  session_id: string,
+  token: string,
+  order: int,
+  kind: string,
+  detail: string,
+  survival: string,
+  size: int,
+  retrieved: bool,
+  failed: int
+)
+
+# `state`: stopped, starting, running, stopping, failed, backoff. `last_exit`: how the last process
+# ended, for people ("exit status 3", "killed by SIGSEGV"). `update`: the one that is going on.
+type Service (
+  id: string,
+  name: string,
+  uid: int,
+  gid: int,
+  state: string,
+  ready: bool,
+  notify: bool,
+  restart: string,
+  generation: int,
+  pid: int,
+  uptime_us: int,
+  updates: int,
+  rollbacks: int,
+  restarts: int,
+  last_exit: ?string,
+  update: ?string,
+  sessions: int,
+  files: int,
+  listen: []string,
+  argv: []string,
+  can_rollback: bool
+)
+
+# `result`: running, updated, rolled back.
+type UpdateSummary (
+  update: string,
+  service: string,
+  state: string,
+  step: string,
+  result: string,
+  reason: ?string,
+  started: string,
+  blackout_us: ?int,
+  from_generation: int,
+  to_generation: int
+)
+
+# Times are microseconds since the start of the update; `end_us` null: a point, or not over yet.
+type TimelineEntry (who: string, what: string, start_us: int, end_us: ?int)
+
+# A named region that keeps its address over every update.
+type Region (name: string, start: string, size: int)
+
+# Starts a service and keeps it running. `env`: "NAME=VALUE", the whole environment. `listen`:
+# "[NAME=]tcp:HOST:PORT", "[NAME=]udp:HOST:PORT" or "[NAME=]unix:PATH", handed over as LISTEN_FDS in
+# this order. `restart`: no, on-failure, always. `notify`: it says READY=1 on NOTIFY_SOCKET.
+# `policy` for a file that would not survive an update: fail, skip, degrade. Times 0: the default.
+# With `more` there is a reply whenever something changes; the last one has state "running". Exits
+# at once or never gets ready: Failed, with the last lines of its log.
+method Run(
+  request_id: string,
+  name: string,
+  argv: []string,
+  env: []string,
+  cwd: string,
+  listen: []string,
+  restart: string,
+  notify: bool,
+  ready_timeout_ms: int,
+  stop_timeout_ms: int,
+  policy: string
+) -> (service: string, pid: int, state: string, waiting_for: ?string, elapsed_us: ?int)
+
+# Replaces a service by its next version. What is null stays as it is; the program is looked up
+# again, so a new binary at the same path is the next version. With `more`: a reply whenever step or
+# waiting_for changes, the last one has `result`: "updated" or "rolled back" (with the reason).
+# Refused: it would lose files, and the policy is fail. Busy: an update of it is going on.
+method Update(
+  request_id: string,
+  name: string,
+  argv: ?[]string,
+  env: ?[]string,
+  cwd: ?string,
+  ready_timeout_ms: ?int,
+  freeze_timeout_ms: ?int,
+  policy: ?string
+) -> (
+  update: string,
+  step: ?string,
+  state: ?string,
+  waiting_for: ?string,
+  elapsed_us: ?int,
+  result: ?string,
+  reason: ?string,
+  blackout_us: ?int,
+  files: ?int,
+  sessions: ?int,
+  from_generation: ?int,
+  to_generation: ?int,
+  total_us: ?int
+)
+
+# An update to the version before, from the executable that was kept open. Replies as Update's.
+method Rollback(request_id: string, name: string) -> (
+  update: string,
+  step: ?string,
+  state: ?string,
+  waiting_for: ?string,
+  elapsed_us: ?int,
+  result: ?string,
+  reason: ?string,
+  blackout_us: ?int,
+  files: ?int,
+  sessions: ?int,
+  from_generation: ?int,
+  to_generation: ?int,
+  total_us: ?int
+)
+
+# What an update of a service would keep and lose, or what becomes of the descriptors of any process
+# (pid). `scope`: service (default), daemon, host, kernel. `would`: one line that sums it up.
+method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
+  files: []PlanFile,
+  participants: []string,
+  lost: int,
+  would: string,
+  next: ?string
+)
+
+# `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
+# refused (then it is held, and most other calls answer Refused with ESTALE). `log`: its last words.
+method Status() -> (
+  state: string,
+  in_progress: bool,
+  live_update_number: int,
+  refused: ?string,
+  runtime_dir: string,
+  version: string,
+  pid_keeper: int,
+  pid_worker: int,
+  pid_spare: int,
+  worker_deaths: int,
+  uptime_us: int,
+  sessions: int,
+  files: int,
+  services: int,
+  arena_used: int,
+  arena_size: int,
+  kho_enabled: bool,
+  liveupdate_enabled: bool,
+  log: ?[]string
+)
+
+# What the caller may see: its own, or everything for root. Files in recorded order.
+method ListSessions(after: ?string) -> (sessions: []Session, next: ?string)
+method ListFiles(session: ?string, after: ?string) -> (files: []File, next: ?string)
+method ListServices(after: ?string) -> (services: []Service, next: ?string)
+method ListRegions() -> (regions: []Region)
+
+# Newest first.
+method ListUpdates() -> (updates: []UpdateSummary)
+
+# Of one update; null: the newest.
+method Timeline(update: ?string) -> (
+  update: string,
+  service: string,
+  state: string,
+  result: string,
+  reason: ?string,
+  started: string,
+  blackout_us: ?int,
+  blackout_start_us: ?int,
+  blackout_end_us: ?int,
+  lost: int,
+  entries: []TimelineEntry
+)
+
+# The last `lines` lines of a service's log, or of outlived's own (null). `previous`: what the flight
+# recorder kept of the one before. To follow: call again with `after` = the `position` of the reply
+# before, and get what was written since then.
+method Log(service: ?string, previous: bool, lines: int, after: ?int) -> (
+  text: string,
+  position: int
+)
+
+# Ends a service, or outlived with all of them (`daemon`). Refused, with how many files would be lost,
+# while sessions hold files, unless `force`.
+method Stop(request_id: string, service: ?string, daemon: bool, force: bool) -> ()
+
+# The memory layer, read-only. `digest` is over everything preserved. Folios in parts (`next`).
+# Only in builds with OUTLIVE_KHO_DEBUG.
+method KhoDump(digest_only: bool, after: ?string) -> (
+  digest: string,
+  root_fdt_hex: ?string,
+  subtrees: ?[](name: string, address: string, size: int),
+  folios: ?[](address: string, order: int, owner: string),
+  tracker_matches: ?bool,
+  corrections: ?int,
+  next: ?string
+)
+
+# Checks every record, page and descriptor against each other; changes nothing.
+method Fsck() -> (
+  clean: bool,
+  findings: []string,
+  pages: int,
+  files: int,
+  sessions: int,
+  leaked_corrected: int
+)
+
+error NotFound (errno: int, message: string)
+error PermissionDenied (errno: int, message: string)
+# Try again later.
+error Busy (errno: int, message: string)
+# Not done, because something would be lost (EBUSY), or is held (ESTALE).
+error Refused (errno: int, message: string)
+# `log`: the last lines of the service's log, where they tell why.
+error Failed (errno: int, message: string, log: ?[]string)
+)varlink";
+
+inline constexpr char kErrorNotFound[] = "org.outlive.Orchestrator.NotFound";
+inline constexpr char kErrorPermissionDenied[] = "org.outlive.Orchestrator.PermissionDenied";
+inline constexpr char kErrorBusy[] = "org.outlive.Orchestrator.Busy";
+inline constexpr char kErrorRefused[] = "org.outlive.Orchestrator.Refused";
+inline constexpr char kErrorFailed[] = "org.outlive.Orchestrator.Failed";
+
+}  // namespace outlive::abi

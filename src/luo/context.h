@@ -1,0 +1,44 @@
+// What the core is handed: nothing here reads a clock, a socket or a file by itself.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "luo/file_handler.h"
+#include "luo/records.h"
+
+namespace outlive::luo {
+
+// Quotas of one uid. Root has the same and a reserve on top (kRootReserve).
+struct Limits {
+  uint64_t sessions = 10'000;
+  uint64_t files = 16'000;
+  uint64_t connections = 4'096;
+  uint64_t subtrees = 256;
+  uint64_t subtree_bytes = 1 << 20;
+};
+
+// Who asks. A session or service of another uid does not exist for it (ENOENT), unless it is root.
+struct Caller {
+  uint64_t uid = 0;
+  uint64_t gid = 0;
+  int64_t pid = 0;
+  uint64_t service = 0;     // ServiceSlot address of its service, 0: of none
+  uint64_t generation = 0;  // that it speaks for
+  bool owns(uint64_t owner) const { return uid == 0 || uid == owner; }
+};
+
+struct Context {
+  Records* records = nullptr;
+  const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
+  const Clock* clock = nullptr;
+  Limits limits;
+  // Learns what an fd is, without blocking on it.
+  std::function<Result<FileFacts>(BorrowedFd)> classify;
+  // Takes an fd that no record names any more: it is closed, by somebody who may block.
+  std::function<void(BorrowedFd)> release;
+};
+
+}  // namespace outlive::luo

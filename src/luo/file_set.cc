@@ -1,0 +1,288 @@
+#include "luo/file_set.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/fault.h"
+#include "base/log.h"
+
+namespace outlive::luo {
+
+FileState Files::state_of(const abi::FileSlot& slot) {
+  return {BorrowedFd(static_cast<int>(slot.fd)), slot.token, slot.data, slot.size};
+}
+
+FileHandler* Files::handler_of(const abi::FileSlot& slot) const {
+  for (const auto& handler : *context_.handlers) {
+    if (strncmp(handler->compatible(), slot.compatible, sizeof slot.compatible) == 0) {
+      return handler.get();
+    }
+  }
+  return nullptr;
+}
+
+Status Files::load() {
+  std::vector<abi::FileSlot*> lost;
+  Status status;
+  context_.records->for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    const Session* session = sessions_.at(slot.session);
+    if (session == nullptr) {
+      lost.push_back(&slot);
+      return;
+    }
+    if (handler_of(slot) == nullptr) {
+      status = fail(EPROTO, "session '{}' file {:#x}: no handler for '{:.48}'", session->name,
+                    slot.token, slot.compatible);
+      return;
+    }
+    if (slot.device != 0 || slot.inode != 0) {
+      identities_[{slot.device, slot.inode}] = context_.records->address_of(&slot);
+    }
+    ++by_uid_[session->uid];
+    next_order_ = std::max(next_order_, slot.order + 1);
+  });
+  if (!status) return status;
+  // A session of many files is removed first, its files in changes that follow.
+  while (!lost.empty()) {
+    Change change(*context_.records);
+    for (; !lost.empty() && change.room() > 8; lost.pop_back()) {
+      FileHandler* handler = handler_of(*lost.back());
+      if (handler != nullptr && handler->flb() != nullptr && lost.back()->flb != 0) {
+        flbs_.release(change, *handler->flb(), lost.back()->flb);
+      }
+      change.remove(*lost.back());
+    }
+    change.commit();
+  }
+  return {};
+}
+
+Result<FileHandler*> Files::choose(const FileFacts& facts) const {
+  for (const auto& handler : *context_.handlers) {
+    if (handler->can_preserve(facts)) return handler.get();
+  }
+  return fail(ENOENT, "no handler takes {}", facts.detail);
+}
+
+Result<Files::Preserving> Files::preserve(Change& change, Session& session,
+                                          std::span<const NewFile> files) {
+  // Every token is looked at before any fd: the kernel's order of checks.
+  std::unordered_set<uint64_t> fresh;
+  for (const NewFile& file : files) {
+    if (session.files.find(file.token) != nullptr || !fresh.insert(file.token).second) {
+      return fail(EEXIST, "session '{}': token {:#x} is used", session.name, file.token);
+    }
+  }
+  if (count_of(session.uid) + files.size() > context_.limits.files) {
+    return fail(EDQUOT, "session '{}': uid {} has {} files, the limit is {}", session.name,
+                session.uid, count_of(session.uid), context_.limits.files);
+  }
+  Preserving batch(*this, session);
+  batch.list_.reserve(files.size());
+  for (const NewFile& file : files) {
+    TRY(preserve_one(change, batch, file).context("session '{}' token {:#x}", session.name,
+                                                  file.token));
+  }
+  return batch;
+}
+
+Status Files::preserve_one(Change& change, Preserving& batch, const NewFile& file) {
+  if (const int code = fault("luo.preserve")) return fail(code, "injected");
+  const FileFacts facts = TRY(context_.classify(file.fd));
+  FileHandler* handler = TRY(choose(facts));
+  const bool exclusive = handler->exclusive(facts);
+  const Identity identity{facts.device, facts.inode};
+  if (exclusive) {
+    const auto again = [&](const Preserving::One& one) {
+      return one.slot->device == facts.device && one.slot->inode == facts.inode;
+    };
+    if (identities_.contains(identity) ||
+        std::any_of(batch.list_.begin(), batch.list_.end(), again)) {
+      return fail(EBUSY, "{} is preserved already", facts.detail);
+    }
+  }
+  auto* slot = TRY(change.add<abi::FileSlot>());
+  const Preserved preserved = TRY(handler->preserve(file.fd, facts));
+  slot->session = batch.session_->address;
+  slot->token = file.token;
+  slot->fd = file.fd.get();
+  slot->data = preserved.data;
+  slot->size = preserved.size;
+  slot->order = next_order_++;
+  if (exclusive) {
+    slot->device = facts.device;
+    slot->inode = facts.inode;
+  }
+  strncpy(slot->compatible, handler->compatible(), sizeof slot->compatible - 1);
+  if (handler->flb() != nullptr) {
+    Result<uint64_t> held = flbs_.hold(change, *handler->flb());
+    if (!held) {
+      handler->unpreserve(state_of(*slot));
+      return held.take_error();
+    }
+    slot->flb = *held;
+  }
+  batch.list_.push_back({slot, handler});
+  return {};
+}
+
+Files::Preserving::~Preserving() {
+  for (auto it = list_.rbegin(); it != list_.rend(); ++it) {
+    it->handler->unpreserve(state_of(*it->slot));
+    if (it->slot->flb != 0) files_->flbs_.abandon(*it->handler->flb(), it->slot->flb);
+  }
+}
+
+void Files::Preserving::committed() {
+  for (const One& one : list_) {
+    session_->files.add(*one.slot);
+    ++files_->by_uid_[session_->uid];
+    if (one.slot->inode != 0) {
+      files_->identities_[{one.slot->device, one.slot->inode}] =
+          files_->context_.records->address_of(one.slot);
+    }
+  }
+  list_.clear();
+}
+
+Result<BorrowedFd> Files::retrieve(Change& change, Session& session, uint64_t token) {
+  abi::FileSlot* slot = session.files.find(token);
+  if (slot == nullptr) return fail(ENOENT, "session '{}': no token {:#x}", session.name, token);
+  if (slot->failed != 0) {
+    return fail(static_cast<int>(slot->failed), "session '{}' token {:#x}: its retrieve failed",
+                session.name, token);
+  }
+  FileHandler* handler = handler_of(*slot);
+  Result<BorrowedFd> fd = fault("luo.retrieve") != 0 ? Result<BorrowedFd>(fail(EIO, "injected"))
+                                                     : handler->retrieve(state_of(*slot));
+  if (!fd) {
+    // EAGAIN asks for another file first; anything else is the answer for ever.
+    if (fd.error().code != EAGAIN) {
+      change.set(slot->failed, static_cast<uint64_t>(fd.error().code));
+    }
+    return fd.take_error();
+  }
+  if ((slot->flags & abi::kFileRetrieved) == 0) {
+    change.set(slot->flags, slot->flags | abi::kFileRetrieved);
+  }
+  return fd;
+}
+
+Files::Removing Files::remove(Change& change, Session& session, std::vector<abi::FileSlot*> files,
+                              bool finish) {
+  Removing batch;
+  batch.context_ = &context_;
+  batch.finish_ = finish;
+  std::sort(files.begin(), files.end(),
+            [](const auto* a, const auto* b) { return a->order > b->order; });
+  for (abi::FileSlot* slot : files) {
+    FileHandler* handler = handler_of(*slot);
+    Removing::One one{state_of(*slot), handler, {}};
+    if (slot->flb != 0) one.last = flbs_.release(change, *handler->flb(), slot->flb);
+    batch.list_.push_back(one);
+    session.files.remove(*slot);
+    forget(*slot, session.uid);
+    change.remove(*slot);
+  }
+  return batch;
+}
+
+void Files::forget(abi::FileSlot& slot, uint64_t uid) {
+  if (slot.inode != 0) identities_.erase({slot.device, slot.inode});
+  --by_uid_[uid];
+}
+
+void Files::Removing::committed() {
+  for (const One& one : list_) {
+    if (finish_) {
+      one.handler->finish(one.state);
+    } else {
+      one.handler->unpreserve(one.state);
+    }
+    if (one.last.flb != nullptr) {
+      finish_ ? one.last.flb->finish(one.last.data) : one.last.flb->unpreserve(one.last.data);
+    }
+    context_->release(one.state.fd);
+  }
+  list_.clear();
+}
+
+Status Files::can_finish(const Session& session) const {
+  for (const abi::FileSlot* slot : session.files.ordered()) {
+    const Status allowed = handler_of(*slot)->can_finish(state_of(*slot));
+    if (!allowed) {
+      return fail(EBUSY, "session '{}' token {:#x}: {}", session.name, slot->token,
+                  allowed.error().message);
+    }
+  }
+  return {};
+}
+
+std::vector<abi::FileSlot*> Files::ordered(const std::vector<Session*>& sessions) const {
+  std::vector<abi::FileSlot*> files;
+  for (const Session* session : sessions) {
+    const auto list = session->files.ordered();
+    files.insert(files.end(), list.begin(), list.end());
+  }
+  std::sort(files.begin(), files.end(),
+            [](const auto* a, const auto* b) { return a->order < b->order; });
+  return files;
+}
+
+Status Files::freeze(const std::vector<Session*>& sessions) {
+  const std::vector<abi::FileSlot*> files = ordered(sessions);
+  for (size_t i = 0; i < files.size(); ++i) {
+    FileState state = state_of(*files[i]);
+    Status frozen = handler_of(*files[i])->freeze(state);
+    if (const int code = fault("luo.freeze")) frozen = fail(code, "injected");
+    if (frozen) continue;
+    while (i-- > 0) {
+      FileState back = state_of(*files[i]);
+      handler_of(*files[i])->unfreeze(back);
+    }
+    return std::move(frozen).context("freeze");
+  }
+  Status global = flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) { return flb.freeze(slot.data); });
+  if (!global) unfreeze(sessions);
+  return global;
+}
+
+void Files::unfreeze(const std::vector<Session*>& sessions) {
+  const Status ignored = flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) {
+    flb.cancel(slot.data);
+    return Status{};
+  });
+  if (!ignored) log_warning("cancel of global state: {}", ignored.error().message);
+  const std::vector<abi::FileSlot*> files = ordered(sessions);
+  for (auto it = files.rbegin(); it != files.rend(); ++it) {
+    FileState state = state_of(**it);
+    handler_of(**it)->unfreeze(state);
+  }
+}
+
+uint64_t Files::count_of(uint64_t uid) const {
+  const auto found = by_uid_.find(uid);
+  return found == by_uid_.end() ? 0 : found->second;
+}
+
+uint64_t Files::fd_data_query(std::string_view compatible, std::span<DataEntry> out) {
+  std::vector<Session*> all;
+  sessions_.for_each([&](Session& session) { all.push_back(&session); });
+  uint64_t total = 0;
+  for (const abi::FileSlot* slot : ordered(all)) {
+    if (std::string_view(slot->compatible, strnlen(slot->compatible, sizeof slot->compatible)) !=
+        compatible) {
+      continue;
+    }
+    if (total < out.size()) {
+      const Session* session = sessions_.at(slot->session);
+      out[total] = {session->slot->header.id, slot->token, slot->data};
+    }
+    ++total;
+  }
+  return total;
+}
+
+}  // namespace outlive::luo

@@ -1,0 +1,164 @@
+// An update of scope `service`: replaces one service by its next version. update.cc reads as the
+// list of its steps:
+//
+//   plan -> start -> prepare -> freeze -> offer -> commit -> finish -> retire -> done
+//                 \______ any failure: cancel ______/
+//
+// Happy path:   begin(); then whoever has news calls ready(), process_ended(), sessions_changed();
+//               each of them may take the update a step further. Nothing ever waits in here.
+// Unhappy path: veto(), a death, a deadline (tick) before commit: the successor is killed; when it
+//               is really gone the handlers unfreeze and the old one gets `cancel` and serves again.
+// A death of the worker: load() cancels what had not committed and begins it anew (at most
+//               UpdateTimes::attempts times), and carries on what had.
+// Locks: none, one thread.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "abi/wire.h"
+#include "luo/file_set.h"
+#include "luo/service.h"
+#include "luo/state.h"
+#include "luo/timeline.h"
+
+namespace outlive::luo {
+
+struct UpdateTimes {  // ns
+  uint64_t ready = 30'000'000'000;    // successor: start to ready-to-adopt
+  uint64_t prepare = 10'000'000'000;  // old one
+  uint64_t freeze = 2'000'000'000;    // old one
+  uint64_t adopt = 5'000'000'000;     // successor, inside the blackout
+  uint64_t finish = 300'000'000'000;  // successor: committed to finish; then it is reported
+  uint64_t retire = 10'000'000'000;   // old one, until it is killed
+  uint64_t attempts = 3;              // after deaths of the worker
+};
+
+struct Participant {
+  uint64_t connection;  // ConnectionSlot address
+  uint64_t versions;    // state_version << 32 | oldest_state_version
+};
+
+// What an update needs from outside. The daemon implements it, tests fake it.
+class UpdateHost {
+ public:
+  virtual ~UpdateHost() = default;
+  // Launches; later calls Updates::successor_started or process_ended.
+  virtual Status start_successor(abi::ServiceSlot& service, abi::UpdateSlot& update) = 0;
+  virtual std::vector<Participant> participants(const abi::ServiceSlot& service,
+                                                uint64_t generation) = 0;
+  virtual void send_event(uint64_t connection, abi::Step step, uint64_t update,
+                          uint64_t deadline_ns, std::string_view reason) = 0;
+  // SIGKILL; process_ended comes later.
+  virtual void kill(const abi::ProcessWords& process) = 0;
+  // Asks it to leave (SIGTERM to one that takes no events).
+  virtual void retire(const abi::ProcessWords& process) = 0;
+  virtual bool alive(const abi::ProcessWords& process) = 0;
+  // The connections of this generation are of no use any more (a cancelled successor's).
+  virtual void drop_generation(const abi::ServiceSlot& service, uint64_t generation) = 0;
+  virtual void progress(const abi::UpdateSlot& update) = 0;  // a step was taken
+  virtual void over(const abi::UpdateSlot& update) = 0;      // finished or cancelled: the result
+  virtual void idle(abi::ServiceSlot& service) = 0;          // the next one may begin
+};
+
+class Updates {
+ public:
+  Updates(Context& context, Sessions& sessions, Files& files, Services& services,
+          UpdateHost& host)
+      : context_(context), sessions_(sessions), files_(files), services_(services), host_(host) {}
+  Status load();
+  void resume();  // after load(), when the host can act
+
+  struct Options {
+    std::string spec;  // launch specification of the successor
+    uint64_t request_id[2] = {0, 0};
+  };
+  // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
+  Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
+
+  // News.
+  void successor_started(abi::UpdateSlot& update, const abi::ProcessWords& process);
+  void start_failed(abi::UpdateSlot& update, const Error& error);
+  // READY. EINVAL: nobody waits for that.
+  Status ready(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
+               abi::Step step, uint64_t update);
+  Status veto(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
+              abi::Step step, uint64_t update, std::string_view reason);
+  // True when the update took care of it: the supervisor does nothing then.
+  bool process_ended(abi::ServiceSlot& service, int64_t pid, std::string_view how);
+  // A session of the service was finished or adopted: the update may be over.
+  void sessions_changed(abi::ServiceSlot& service);
+  void connection_closed(uint64_t connection);
+  void tick(uint64_t now_ns);
+  uint64_t next_deadline() const;  // 0: none
+  // An operator's wish, or the end of outlived. EINVAL after commit.
+  Status cancel(abi::UpdateSlot& update, int code, std::string_view reason);
+
+  // The update of a service that is not over, or nullptr.
+  abi::UpdateSlot* active(const abi::ServiceSlot& service);
+  abi::UpdateSlot* find(uint64_t id);
+  abi::UpdateSlot* find_request(const uint64_t (&request_id)[2]);
+  abi::UpdateSlot* at(uint64_t address) { return context_.records->find<abi::UpdateSlot>(address); }
+  State state(const abi::ServiceSlot& service);
+  // Whether this generation may retrieve now: the offer is made, or it serves.
+  enum class Access { kCurrent, kNotOffered, kOffered, kStale };
+  Access access(const abi::ServiceSlot& service, uint64_t generation);
+  // The old one has answered freeze (or the offer is made): its sessions take no more changes.
+  bool frozen_for(const abi::ServiceSlot& service, uint64_t connection);
+  // Whom the active update waits for, for people; "" when nobody.
+  std::string waiting_for(const abi::UpdateSlot& update);
+  Timeline timeline(const abi::UpdateSlot& update) {
+    return Timeline(context_.records->arena(), update.timeline);
+  }
+  UpdateTimes times;
+
+ private:
+  struct Active {
+    abi::UpdateSlot* slot;
+    abi::ServiceSlot* service;
+    std::set<uint64_t> waiting;  // connections whose answer is missing
+    std::vector<Participant> old_side;
+    uint64_t deadline_ns = 0;
+    uint64_t freeze_ns = 0;
+    bool successor_ready = false;  // it said so before outlived asked for anything
+    bool cancelling = false;       // the successor is being killed
+    bool again = false;            // and then the update begins anew
+    int code = 0;
+    std::string reason;
+    Timeline timeline;
+  };
+  Status plan(abi::ServiceSlot& service);
+  void start(Active& update);
+  void prepare(Active& update);
+  void freeze(Active& update);
+  void offer(Active& update);
+  void commit(Active& update);
+  void finish(Active& update);
+  void retire(Active& update);
+  void done(Active& update);
+  void begin_cancel(Active& update, int code, std::string reason);
+  void end_cancel(Active& update);
+
+  void enter(Active& update, abi::UpdateStep step, uint64_t timeout_ns);
+  void answered(Active& update, uint64_t connection);
+  void switch_state(Active& update, Event event, Change& change);
+  void ask(Active& update, abi::Step step);
+  Status check_versions(const Active& update, uint64_t connection) const;
+  std::vector<Session*> sessions_of(const abi::ServiceSlot& service);
+  bool any_incoming(const abi::ServiceSlot& service);
+  Active* active_of(const abi::ServiceSlot& service);
+  void forget_oldest(const abi::ServiceSlot& service);
+  uint64_t now() const { return context_.clock->now_ns(); }
+
+  Context& context_;
+  Sessions& sessions_;
+  Files& files_;
+  Services& services_;
+  UpdateHost& host_;
+  std::map<uint64_t, Active> active_;  // by ServiceSlot address
+};
+
+const char* name_of(abi::UpdateStep step);
+const char* name_of(abi::Step step);
+
+}  // namespace outlive::luo
