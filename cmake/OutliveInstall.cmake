@@ -5,15 +5,15 @@
 # is filled in at that moment.
 set(outlive_doc ${CMAKE_INSTALL_DATADIR}/doc/outlive)
 
-foreach(program outlived outlive)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  endif()
-endforeach()
+# The command, its completion and the man pages are installed by src/cli.
+if(TARGET outlived)
+  install(TARGETS outlived RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 
 if(TARGET liboutlive)
   install(TARGETS liboutlive LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(DIRECTORY include/outlive DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  install(DIRECTORY include/outlive DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING
+    PATTERN "*.h" PATTERN "*.hpp")
   # Both are written here, relative to their own place.
   set(outlive_config ${CMAKE_BINARY_DIR}/package)
   file(RELATIVE_PATH outlive_up_cmake /p/${CMAKE_INSTALL_LIBDIR}/cmake/outlive /p)
@@ -31,17 +31,6 @@ endif()
 file(GLOB outlive_docs CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/*.md ${CMAKE_SOURCE_DIR}/docs/*.svg)
 install(FILES README.md LICENSE packaging/outlive.toml DESTINATION ${outlive_doc})
 install(FILES ${outlive_docs} DESTINATION ${outlive_doc}/docs)
-foreach(section 1 5 8)
-  file(GLOB pages CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
-  if(pages)
-    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
-  endif()
-endforeach()
-if(EXISTS ${CMAKE_SOURCE_DIR}/packaging/outlive.bash)
-  install(FILES packaging/outlive.bash RENAME outlive
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
-endif()
-
 install(CODE "
   set(BINDIR \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}\")
   configure_file(\"${CMAKE_SOURCE_DIR}/packaging/outlived.service\"

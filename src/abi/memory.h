@@ -13,9 +13,10 @@
 //   free run     head {kFree, run = pages}; when longer than one page its last is {kFreeTail,
 //                run = head}. On the list of its bin. Two free runs never touch.
 //   large block  head {kLarge, run = pages}
-//   span         head {kSpan, size class}; its other pages are {kSpanTail, run = head}. Slots of one
-//                size: `map` has a bit a free slot. With more than 64 slots the span's first
-//                kMapBytes bytes are that map (64 words), and `map` has a bit a word that isn't 0.
+//   span         head {kSpan, size class}; its other pages are {kSpanTail, run = head}. Its slots
+//                have one size: `map` has a bit a free slot. With more than 64 slots the span's
+//                first kMemoryMapBytes bytes are that map (64 words), and `map` has a bit a word
+//                that isn't 0.
 // All other entries have kind kInterior and are otherwise zero.
 //
 // Sizes: four classes a doubling, from 16 bytes to 56 KiB; above that, whole pages.

@@ -138,7 +138,8 @@ struct ConnectionSlot {  // 192 bytes
   int64_t reply_fd;      // an fd that waits to be sent with the reply, -1: none
   uint64_t in_work;      // sequence that was being worked on, for the poison check
   uint64_t deaths;       // workers that died at in_work
-  uint64_t reserved[7];
+  uint64_t peer_inode;   // of the client's end of a session connection: never to be preserved
+  uint64_t reserved[6];
 };
 static_assert(sizeof(ConnectionSlot) == 192);
 
@@ -189,6 +190,8 @@ enum class UpdateStep : uint64_t {
   kRetire = 7, kDone = 8, kCancelled = 9,
 };
 
+inline constexpr uint64_t kUpdateRollback = 1u << 0;  // starts the executable that was kept open
+
 struct UpdateSlot {  // 432 bytes
   SlotHeader header;
   uint64_t service;      // ServiceSlot address
@@ -208,7 +211,9 @@ struct UpdateSlot {  // 432 bytes
   int64_t result;        // errno of a cancel
   uint64_t flags;
   char reason[128];      // of a cancel
-  uint64_t reserved[9];
+  uint64_t ready_ns;     // time-outs of its own, 0: the configured ones
+  uint64_t freeze_ns;
+  uint64_t reserved[7];
 };
 static_assert(sizeof(UpdateSlot) == 432);
 

@@ -18,6 +18,8 @@
 //
 // Sequences start at 1, one counter a connection, one request in flight. A client drops replies
 // whose sequence is not the one it waits for (a reply may come twice after outlived's worker died).
+// Who got a session fd from someone else doesn't know its last sequence: GET_NAME with kAskSequence
+// is answered EPROTO, the reply's sequence is the last one, and the connection stays as it is.
 // Every body starts with `u32 size` and follows the kernel's size rule (abi/liveupdate.h): smaller
 // than the minimum: EINVAL; larger with unknown bytes not zero: E2BIG. A reply with an error has
 // the body ErrorBody (text). A message with wrong magic or version: EPROTO, connection closed.
@@ -61,6 +63,7 @@ namespace outlive::abi {
 inline constexpr char kWireCompatible[] = "outlive-wire-v1";
 inline constexpr uint32_t kWireMagic = 0x314c564f;  // "OVL1"
 inline constexpr uint16_t kWireVersion = 1;
+inline constexpr uint64_t kAskSequence = UINT64_MAX;
 inline constexpr size_t kMaxFds = 253;  // the kernel's SCM_MAX_FD
 inline constexpr size_t kMaxBody = 32768;
 inline constexpr size_t kMaxSubtreeBytes = 16384;

@@ -1,5 +1,6 @@
 // CRC32C (Castagnoli, reflected 0x82f63b78; iSCSI, RFC 3720 section 12.1): checks headers and state
-// blobs against damage, not against an attacker. Uses the processor's instruction where there is one.
+// blobs against damage, not against an attacker. Uses the processor's instruction where there is
+// one.
 #pragma once
 
 #include <cstddef>

@@ -1,10 +1,10 @@
 #include "base/crc32c.h"
 
+#include <gtest/gtest.h>
+
 #include <random>
 #include <string_view>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 namespace outlive {
 namespace {

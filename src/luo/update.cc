@@ -35,6 +35,9 @@ Result<abi::UpdateSlot*> Updates::begin(abi::ServiceSlot& service, const Options
   slot.spec_size = options.spec.size();
   slot.request_id[0] = options.request_id[0];
   slot.request_id[1] = options.request_id[1];
+  slot.flags = options.flags;
+  slot.ready_ns = options.ready_ns;
+  slot.freeze_ns = options.freeze_ns;
   slot.attempts = 1;
   slot.started_ns = context_.clock->realtime_ns();
   // Without room for a timeline the update goes on: it is for people.
@@ -67,7 +70,8 @@ Status Updates::plan(abi::ServiceSlot& service) {
 
 // 2. start the successor beside the old one; it does its slow start-up now.
 void Updates::start(Active& update) {
-  enter(update, UpdateStep::kStart, times.ready);
+  enter(update, UpdateStep::kStart,
+        update.slot->ready_ns != 0 ? update.slot->ready_ns : times.ready);
   update.timeline.begin("successor", "start", now());
   if (Status started = host_.start_successor(*update.service, *update.slot); !started) {
     begin_cancel(update, started.error().code, started.error().message);
@@ -85,7 +89,8 @@ void Updates::prepare(Active& update) {
 // 4. freeze: the old one stops taking work and notes what is half done. The blackout starts.
 void Updates::freeze(Active& update) {
   update.freeze_ns = now();
-  enter(update, UpdateStep::kFreeze, times.freeze);
+  enter(update, UpdateStep::kFreeze,
+        update.slot->freeze_ns != 0 ? update.slot->freeze_ns : times.freeze);
   ask(update, Step::kFreeze);
   if (update.waiting.empty()) offer(update);
 }
@@ -285,38 +290,45 @@ void Updates::start_failed(abi::UpdateSlot& slot, const Error& error) {
   if (update != nullptr) begin_cancel(*update, error.code, error.message);
 }
 
-Status Updates::ready(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
-                      Step step, uint64_t id) {
+Status Updates::expects(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
+                        Step step, uint64_t id) {
   Active* update = active_of(service);
   if (update == nullptr || update->cancelling || (id != 0 && update->slot->header.id != id)) {
     return fail(EINVAL, "service '{}': no update waits for this", service.name);
   }
   const auto at = static_cast<UpdateStep>(update->slot->step);
   if (step == Step::kStart && at == UpdateStep::kStart && generation == service.generation + 1) {
-    if (const Status fits = check_versions(*update, connection); !fits) {
-      begin_cancel(*update, fits.error().code, fits.error().message);
-      return fits;
-    }
-    update->timeline.end("successor", "start", now());
-    prepare(*update);
     return {};
   }
   if (step == Step::kFinish && at == UpdateStep::kCommit && generation == service.generation) {
-    if (any_incoming(service)) {
-      return fail(EBUSY, "service '{}' has incoming sessions: adopt or finish them first",
-                  service.name);
-    }
-    finish(*update);
-    return {};
+    if (!any_incoming(service)) return {};
+    return fail(EBUSY, "service '{}' has incoming sessions: adopt or finish them first",
+                service.name);
   }
   const bool fits = (step == Step::kPrepare && at == UpdateStep::kPrepare) ||
                     (step == Step::kFreeze && at == UpdateStep::kFreeze) ||
                     (step == Step::kAdopt && at == UpdateStep::kOffer);
-  if (!fits || !update->waiting.contains(connection)) {
-    return fail(EINVAL, "service '{}': the update is at {}, this answer is late or early",
-                service.name, name_of(at));
+  if (fits && update->waiting.contains(connection)) return {};
+  return fail(EINVAL, "service '{}': the update is at {}, this answer is late or early",
+              service.name, name_of(at));
+}
+
+Status Updates::ready(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
+                      Step step, uint64_t id) {
+  TRY(expects(service, connection, generation, step, id));
+  Active& update = *active_of(service);
+  if (step == Step::kFinish) {
+    finish(update);
+  } else if (step == Step::kStart) {
+    if (Status fits = check_versions(update, connection); !fits) {
+      begin_cancel(update, fits.error().code, fits.error().message);
+      return fits;
+    }
+    update.timeline.end("successor", "start", now());
+    prepare(update);
+  } else {
+    answered(update, connection);
   }
-  answered(*update, connection);
   return {};
 }
 

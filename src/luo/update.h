@@ -72,6 +72,9 @@ class Updates {
   struct Options {
     std::string spec;  // launch specification of the successor
     uint64_t request_id[2] = {0, 0};
+    uint64_t flags = 0;  // of the record
+    uint64_t ready_ns = 0;   // time-outs of its own, 0: `times`
+    uint64_t freeze_ns = 0;
   };
   // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
   Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
@@ -79,7 +82,10 @@ class Updates {
   // News.
   void successor_started(abi::UpdateSlot& update, const abi::ProcessWords& process);
   void start_failed(abi::UpdateSlot& update, const Error& error);
-  // READY. EINVAL: nobody waits for that.
+  // Whether ready() with these would be taken. EINVAL: nobody waits for that; EBUSY: not yet.
+  Status expects(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
+                 abi::Step step, uint64_t update);
+  // READY; may take the update several steps further.
   Status ready(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
                abi::Step step, uint64_t update);
   Status veto(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,

@@ -1,0 +1,50 @@
+# outlive: the front door. Everything is built by CMake; this file only names the things to do.
+#
+# JOBS  how many compilers and tests run at once (default: one a CPU)
+# BUILD where everything is built (default: build/release)
+# YES=1 install missing packages without asking
+
+BUILD ?= build/release
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+export BUILD PREFIX DESTDIR JOBS YES
+
+.PHONY: help demo test build install uninstall format clean
+
+help:
+	@echo 'make demo       build, then show a service that is updated again and again under load'
+	@echo 'make test       build, then run every test'
+	@echo 'make build      build everything, run nothing'
+	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
+	@echo 'make uninstall  remove what make install has installed there'
+	@echo 'make format     format the sources (clang-format-14)'
+	@echo 'make clean      remove $(BUILD)'
+	@echo
+	@echo 'demo, test and build first list the Debian packages that are missing, and install them:'
+	@echo 'they ask once on a terminal; with YES=1, or without a terminal, they do not ask.'
+
+demo:
+	@scripts/deps.sh build demo
+	@scripts/build.sh demo_programs
+	@python3 tests/demo/demo.py --build $(BUILD)
+
+test:
+	@scripts/deps.sh build test
+	@scripts/build.sh all
+	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --no-tests=error
+
+build:
+	@scripts/deps.sh build
+	@scripts/build.sh all
+
+install: build
+	@scripts/install.sh
+
+uninstall:
+	@scripts/uninstall.sh
+
+format:
+	@scripts/format.sh
+
+clean:
+	@rm -rf $(BUILD)

@@ -1,0 +1,267 @@
+#include "daemon/config.h"
+
+#include <charconv>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "base/sys.h"
+
+namespace outlive::daemon {
+namespace {
+
+// Reads one table and knows which of its keys nobody asked for.
+class Table {
+ public:
+  Table(const toml::table& table, std::string prefix, const std::string& path)
+      : table_(table), prefix_(std::move(prefix)), path_(path) {}
+
+  Error wrong(const toml::node& node, std::string_view key, std::string_view why) const {
+    return fail(EINVAL, "{}:{}: {}{}: {}", path_, node.source().begin.line, prefix_, key, why);
+  }
+  template <typename T>
+  Status scalar(std::string_view key, T& into, std::string_view kind) {
+    known_.emplace_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return {};
+    const auto value = node->value_exact<T>();
+    if (!value) return wrong(*node, key, fmt::format("{} is expected", kind));
+    into = *value;
+    return {};
+  }
+  Status text(std::string_view key, std::string& into) {
+    return scalar<std::string>(key, into, "a string");
+  }
+  Status flag(std::string_view key, bool& into) { return scalar<bool>(key, into, "true or false"); }
+  Status number(std::string_view key, uint64_t& into, uint64_t most) {
+    int64_t value = static_cast<int64_t>(into);
+    TRY(scalar<int64_t>(key, value, "a number"));
+    if (value < 0 || static_cast<uint64_t>(value) > most) {
+      return wrong(*table_.get(key), key, fmt::format("{} is not between 0 and {}", value, most));
+    }
+    into = static_cast<uint64_t>(value);
+    return {};
+  }
+  Status milliseconds(std::string_view key, uint64_t& into_ns) {
+    uint64_t value = into_ns / 1'000'000;
+    TRY(number(key, value, 86'400'000));
+    into_ns = value * 1'000'000;
+    return {};
+  }
+  Status size(std::string_view key, uint64_t& into) {
+    std::string written;
+    known_.emplace_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return {};
+    if (const auto number = node->value_exact<int64_t>(); number && *number >= 0) {
+      into = static_cast<uint64_t>(*number);
+      return {};
+    }
+    if (!node->is_string()) return wrong(*node, key, "a size is expected (\"64M\")");
+    const Result<uint64_t> parsed = parse_size(node->value_or(std::string()));
+    if (!parsed) return wrong(*node, key, parsed.error().message);
+    into = *parsed;
+    return {};
+  }
+  Status texts(std::string_view key, std::vector<std::string>& into) {
+    known_.emplace_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return {};
+    const toml::array* list = node->as_array();
+    if (list == nullptr) return wrong(*node, key, "a list of strings is expected");
+    for (const toml::node& one : *list) {
+      const auto value = one.value_exact<std::string>();
+      if (!value) return wrong(one, key, "a list of strings is expected");
+      into.push_back(*value);
+    }
+    return {};
+  }
+  Status done() const {
+    for (const auto& [key, node] : table_) {
+      bool found = false;
+      for (const std::string& one : known_) found = found || key.str() == one;
+      if (!found) return wrong(node, key.str(), "unknown key");
+    }
+    return {};
+  }
+  const toml::node* get(std::string_view key) {
+    known_.emplace_back(key);
+    return table_.get(key);
+  }
+
+ private:
+  const toml::table& table_;
+  std::string prefix_;
+  const std::string& path_;
+  std::vector<std::string> known_;
+};
+
+Status read_outlived(Table& table, Config& config) {
+  std::string text;
+  TRY(table.text("runtime-dir", text));
+  if (!text.empty()) config.runtime_dir = text;
+  text.clear();
+  TRY(table.text("state-dir", text));
+  if (!text.empty()) config.state_dir = text;
+  text = "info";
+  TRY(table.text("log-level", text));
+  if (!parse_log_level(text, &config.log_level)) {
+    return table.wrong(*table.get("log-level"), "log-level",
+                       "error, warning, notice, info or debug is expected");
+  }
+  return table.done();
+}
+
+Result<RegionConfig> parse_region(const std::string& text) {
+  std::vector<std::string> words;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find(' ', at), text.size());
+    if (end > at) words.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  if (words.size() != 3) return fail(EINVAL, "'{}' is not \"NAME SIZE ALIGN\"", text);
+  RegionConfig region;
+  region.name = words[0];
+  region.size = TRY(parse_size(words[1]));
+  region.align = TRY(parse_size(words[2]));
+  return region;
+}
+
+Status read_kho(Table& table, Config& config) {
+  TRY(table.flag("enabled", config.kho_enabled));
+  TRY(table.size("arena-max", config.arena_max));
+  std::vector<std::string> regions;
+  TRY(table.texts("reserve-mem", regions));
+  for (const std::string& text : regions) {
+    Result<RegionConfig> region = parse_region(text);
+    if (!region) {
+      return table.wrong(*table.get("reserve-mem"), "reserve-mem", region.error().message);
+    }
+    config.regions.push_back(*region);
+  }
+  return table.done();
+}
+
+Status read_liveupdate(Table& table, Config& config) {
+  TRY(table.flag("enabled", config.liveupdate_enabled));
+  TRY(table.text("on-incoming-failure", config.on_incoming_failure));
+  const std::string& policy = config.on_incoming_failure;
+  if (policy != "hold" && policy != "fresh" && policy != "reboot") {
+    return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
+                       "hold, fresh or reboot is expected");
+  }
+  return table.done();
+}
+
+Status read_limits(Table& table, Config& config) {
+  TRY(table.number("fds", config.fds, 1 << 30));
+  TRY(table.number("sessions-per-uid", config.limits.sessions, 10'000'000));
+  TRY(table.number("files-per-uid", config.limits.files, 10'000'000));
+  TRY(table.number("connections-per-uid", config.limits.connections, 1'000'000));
+  TRY(table.number("subtrees-per-uid", config.limits.subtrees, 1'000'000));
+  return table.done();
+}
+
+Status read_update(Table& table, Config& config) {
+  TRY(table.milliseconds("prepare-timeout-ms", config.times.prepare));
+  TRY(table.milliseconds("freeze-timeout-ms", config.times.freeze));
+  TRY(table.milliseconds("adopt-timeout-ms", config.times.adopt));
+  TRY(table.milliseconds("ready-timeout-ms", config.times.ready));
+  TRY(table.milliseconds("finish-timeout-ms", config.times.finish));
+  TRY(table.milliseconds("retire-timeout-ms", config.times.retire));
+  TRY(table.number("attempts", config.times.attempts, 100));
+  return table.done();
+}
+
+Status read_service(Table& table, ServiceSpec& spec) {
+  TRY(table.texts("command", spec.argv));
+  TRY(table.texts("listen", spec.listen));
+  TRY(table.text("restart", spec.restart));
+  TRY(table.texts("environment", spec.env));
+  TRY(table.text("working-directory", spec.cwd));
+  TRY(table.flag("notify", spec.notify));
+  TRY(table.text("policy", spec.policy));
+  TRY(table.number("ready-timeout-ms", spec.ready_timeout_ms, 86'400'000));
+  TRY(table.number("stop-timeout-ms", spec.stop_timeout_ms, 86'400'000));
+  return table.done();
+}
+
+}  // namespace
+
+Result<uint64_t> parse_size(std::string_view text) {
+  uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view suffix(parsed.ptr,
+                                static_cast<size_t>(text.data() + text.size() - parsed.ptr));
+  unsigned shift = 0;
+  if (suffix == "K") shift = 10;
+  if (suffix == "M") shift = 20;
+  if (suffix == "G") shift = 30;
+  if (suffix == "T") shift = 40;
+  const bool bad = parsed.ec != std::errc{} || (!suffix.empty() && shift == 0);
+  if (bad || value > (UINT64_MAX >> shift)) {
+    return fail(EINVAL, "'{}' is not a size: bytes, or with K, M, G or T", text);
+  }
+  return value << shift;
+}
+
+Result<Config> parse_config(std::string_view text, const std::string& path) {
+  const toml::parse_result parsed = toml::parse(text, path);
+  if (!parsed) {
+    return fail(EINVAL, "{}:{}: {}", path, parsed.error().source().begin.line,
+                parsed.error().description());
+  }
+  Config config;
+  Table top(parsed.table(), "", path);
+  using Reader = Status (*)(Table&, Config&);
+  const std::pair<const char*, Reader> sections[] = {{"outlived", read_outlived},
+                                                     {"kho", read_kho},
+                                                     {"liveupdate", read_liveupdate},
+                                                     {"limits", read_limits},
+                                                     {"update", read_update}};
+  for (const auto& [name, read] : sections) {
+    const toml::node* node = top.get(name);
+    if (node == nullptr) continue;
+    if (!node->is_table()) return top.wrong(*node, name, "a table is expected");
+    Table section(*node->as_table(), fmt::format("[{}] ", name), path);
+    TRY(read(section, config));
+  }
+  if (const toml::node* node = top.get("services"); node != nullptr) {
+    if (!node->is_table()) return top.wrong(*node, "services", "a table is expected");
+    for (const auto& [name, value] : *node->as_table()) {
+      const std::string prefix = fmt::format("[services.{}] ", name.str());
+      if (!value.is_table()) return top.wrong(value, prefix, "a table is expected");
+      Table section(*value.as_table(), prefix, path);
+      ServiceConfig service{std::string(name.str()), {}};
+      TRY(read_service(section, service.spec));
+      if (Status good = check_spec(service.spec); !good) {
+        return section.wrong(value, "", good.error().message);
+      }
+      config.services.push_back(std::move(service));
+    }
+  }
+  TRY(top.done());
+  TRY(check_config(config).context("{}", path));
+  return config;
+}
+
+Status check_config(const Config& config) {
+  if (config.liveupdate_enabled && !config.kho_enabled) {
+    return fail(EINVAL,
+                "[kho] enabled = false needs [liveupdate] enabled = false: sessions live in KHO's "
+                "memory (also --kho=off --liveupdate=off)");
+  }
+  if (config.arena_max < (1 << 20) || config.arena_max > (uint64_t{1} << 42)) {
+    return fail(EINVAL, "[kho] arena-max = {} is not between 1M and 4T", config.arena_max);
+  }
+  return {};
+}
+
+Result<Config> read_config(const std::string& path, bool must_exist) {
+  Result<std::string> text = sys::read_file(path);
+  if (!text && text.error().code == ENOENT && !must_exist) return Config{};
+  if (!text) return std::move(text).context("configuration").take_error();
+  return parse_config(*text, path);
+}
+
+}  // namespace outlive::daemon

@@ -1,0 +1,53 @@
+// The configuration: outlive.toml(5), overridden by the command line.
+//
+// An unknown key, a wrong type or a value out of range is an Error that names file, line and key:
+// nothing is guessed. `outlived --check-config FILE` only checks.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "daemon/service_spec.h"
+#include "luo/context.h"
+#include "luo/update.h"
+
+namespace outlive::daemon {
+
+struct RegionConfig {  // reserve_mem NAME SIZE ALIGN
+  std::string name;
+  uint64_t size = 0;
+  uint64_t align = 0;
+};
+
+struct ServiceConfig {
+  std::string name;
+  ServiceSpec spec;
+};
+
+struct Config {
+  std::optional<std::string> runtime_dir;
+  std::optional<std::string> state_dir;
+  LogLevel log_level = LogLevel::kInfo;
+  bool kho_enabled = true;
+  uint64_t arena_max = uint64_t{1} << 30;
+  std::vector<RegionConfig> regions;
+  bool liveupdate_enabled = true;
+  std::string on_incoming_failure = "hold";
+  uint64_t fds = 0;  // 0: the hard limit
+  luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
+  luo::UpdateTimes times;
+  std::vector<ServiceConfig> services;
+};
+
+// The file's; `must_exist` false: an absent file is the defaults.
+Result<Config> read_config(const std::string& path, bool must_exist);
+Result<Config> parse_config(std::string_view text, const std::string& path);
+// What no single key shows: kho off with liveupdate on is refused, naming both keys.
+Status check_config(const Config& config);
+// "64M" and the like: bytes. EINVAL.
+Result<uint64_t> parse_size(std::string_view text);
+
+}  // namespace outlive::daemon

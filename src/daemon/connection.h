@@ -1,0 +1,41 @@
+// One connection of the socket protocol and the outcome of one of its requests.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "abi/wire.h"
+#include "luo/core.h"
+#include "wire/message.h"
+
+namespace outlive::daemon {
+
+// In memory; the truth is the slot. `blocked`: its socket is full, nothing is read from it until it
+// drains.
+struct Connection {
+  abi::ConnectionSlot* slot = nullptr;
+  uint64_t address = 0;  // of the slot
+  bool blocked = false;
+  std::deque<abi::EventBody> events;  // not sent yet
+
+  BorrowedFd fd() const { return BorrowedFd(static_cast<int>(slot->fd)); }
+  luo::Caller caller() const {
+    return {slot->uid, slot->gid, slot->pid, slot->service, slot->generation};
+  }
+};
+
+// What is answered. The reply's words are committed by whoever handled the request, in the same
+// change as its effect (`committed`), or by the device afterwards.
+struct Outcome {
+  int result = 0;  // 0 or -errno
+  std::vector<std::byte> body;
+  std::vector<BorrowedFd> fds;  // sent, and stay whose they are
+  bool committed = false;
+  std::function<void()> after;  // once the reply is sent: what may start an update's next step
+
+  static Outcome error(const Error& error);
+};
+
+}  // namespace outlive::daemon

@@ -1,0 +1,209 @@
+#include "daemon/control_server.h"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "daemon/device.h"
+
+namespace outlive::daemon {
+
+namespace {
+constexpr size_t kMostCall = 192 << 10;  // what surely fits into a socket's buffer
+constexpr size_t kMostClients = 256;
+constexpr int kSendBuffer = 1 << 20;
+}  // namespace
+
+ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& device)
+    : parts_(parts), methods_(parts, supervisor, device), buffer_(kMostCall + 1) {
+  supervisor.observer.service_changed = [this](const auto& service) { service_changed(service); };
+  supervisor.observer.service_gone = [this](uint64_t service) { service_gone(service); };
+  supervisor.observer.update_progress = [this](const auto& update) { update_progress(update); };
+  supervisor.observer.update_over = [this](const auto& update) { update_over(update); };
+}
+
+ControlServer::~ControlServer() = default;
+
+Status ControlServer::start(BorrowedFd listener) {
+  listener_ = listener;
+  return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(); });
+}
+
+void ControlServer::accept_all() {
+  for (int i = 0; i < 16; ++i) {
+    Result<UniqueFd> accepted = sys::accept(listener_, SOCK_NONBLOCK);
+    if (!accepted) return;
+    take_on(std::move(*accepted));
+  }
+}
+
+void ControlServer::take_on(UniqueFd fd) {
+  const Result<ucred> peer = sys::peer_credentials(fd);
+  if (!peer || clients_.size() >= kMostClients) return;
+  // A reply fits whole or waits: a death in the middle of one would leave half a message.
+  const Status larger = sys::set_int_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
+  static_cast<void>(larger);
+  const int number = fd.get();
+  Client client;
+  client.caller = {peer->uid, peer->gid, peer->pid, 0, 0};
+  client.fd = std::move(fd);
+  // Edge-triggered: a call that is being carried out stays in the socket.
+  const Status added =
+      parts_.loop.add(client.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                      [this, number](uint32_t events) { ready(number, events); });
+  if (!added) {
+    log_warning("control: {}", added.error().message);
+    return;
+  }
+  clients_[number] = std::move(client);
+}
+
+void ControlServer::ready(int number, uint32_t events) {
+  auto found = clients_.find(number);
+  if (found == clients_.end()) return;
+  if (!flush(found->second)) return;
+  while (serve_one(found->second)) {
+    found = clients_.find(number);
+    if (found == clients_.end()) return;
+  }
+  found = clients_.find(number);
+  const bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
+  if (found != clients_.end() && gone) close(number);
+}
+
+bool ControlServer::serve_one(Client& client) {
+  if (client.in_work != 0 || !client.outgoing.empty()) return false;
+  const Result<size_t> got =
+      sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_)), MSG_PEEK | MSG_DONTWAIT);
+  if (!got && got.error().code == EAGAIN) return false;
+  if (!got || *got == 0) {
+    close(client.fd.get());
+    return false;
+  }
+  const auto* end = static_cast<const char*>(memchr(buffer_.data(), '\0', *got));
+  if (end == nullptr) {
+    if (*got > kMostCall) {
+      log_warning("control: a call of uid {} has more than {} bytes", client.caller.uid, kMostCall);
+      close(client.fd.get());
+    }
+    return false;
+  }
+  client.in_work = static_cast<size_t>(end - buffer_.data()) + 1;
+  const Result<wire::VarlinkCall> call =
+      wire::parse_call(std::string_view(buffer_.data(), client.in_work - 1));
+  if (!call) {
+    log_info("control: a call of uid {}: {}", client.caller.uid, call.error().message);
+    close(client.fd.get());
+    return false;
+  }
+  client.more = call->more;
+  client.waiting = {};
+  const int number = client.fd.get();
+  std::optional<Answer> answer = methods_.handle(client.caller, *call, client.waiting);
+  // What it started may have answered already, through the observer.
+  const auto found = clients_.find(number);
+  if (found == clients_.end() || found->second.in_work == 0) return false;
+  if (!answer) return false;
+  reply(found->second, call->oneway ? "" : answer->text, true);
+  return clients_.contains(number);
+}
+
+void ControlServer::reply(Client& client, const std::string& text, bool last) {
+  client.outgoing += text;
+  const int number = client.fd.get();
+  if (!flush(client)) return;
+  if (!last || !clients_.contains(number)) return;
+  // The call is done: now it may leave the socket.
+  for (size_t left = client.in_work; left > 0;) {
+    const Result<size_t> got =
+        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.data(), left)), MSG_DONTWAIT);
+    if (!got || *got == 0) break;
+    left -= *got;
+  }
+  client.in_work = 0;
+  client.waiting = {};
+}
+
+bool ControlServer::flush(Client& client) {
+  while (!client.outgoing.empty()) {
+    const Result<size_t> sent =
+        sys::send(client.fd, std::as_bytes(std::span(client.outgoing)), MSG_DONTWAIT);
+    if (!sent && sent.error().code == EAGAIN) return true;  // EPOLLOUT comes
+    if (!sent) {
+      close(client.fd.get());
+      return false;
+    }
+    client.outgoing.erase(0, *sent);
+  }
+  return true;
+}
+
+void ControlServer::close(int number) {
+  const auto found = clients_.find(number);
+  if (found == clients_.end()) return;
+  parts_.loop.remove(found->second.fd);
+  clients_.erase(found);
+}
+
+void ControlServer::pump(const std::function<std::optional<Answer>(Client&)>& news) {
+  std::vector<int> numbers;
+  for (const auto& [number, client] : clients_) {
+    if (client.waiting.what != Waiting::For::kNothing) numbers.push_back(number);
+  }
+  for (const int number : numbers) {
+    const auto found = clients_.find(number);
+    if (found == clients_.end()) continue;
+    const std::optional<Answer> answer = news(found->second);
+    if (!answer) continue;
+    if (answer->last || found->second.more) reply(found->second, answer->text, answer->last);
+    const auto still = clients_.find(number);
+    if (answer->last && still != clients_.end()) {
+      while (serve_one(still->second)) {
+      }
+    }
+  }
+}
+
+void ControlServer::service_changed(const abi::ServiceSlot& service) {
+  const uint64_t address = parts_.records().address_of(&service);
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.service != address) return std::nullopt;
+    if (client.waiting.what == Waiting::For::kRun) {
+      return methods_.run_news(client.waiting, service);
+    }
+    if (client.waiting.what == Waiting::For::kUpdate && !client.waiting.begun) {
+      return methods_.begin_update(client.waiting);
+    }
+    return std::nullopt;
+  });
+}
+
+void ControlServer::service_gone(uint64_t service) {
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.service != service) return std::nullopt;
+    if (client.waiting.what == Waiting::For::kStop) {
+      return Answer{wire::reply_text(wire::Json::object()), true};
+    }
+    return Answer{wire::error_text(fail(ENOENT, "the service was stopped")), true};
+  });
+}
+
+void ControlServer::update_progress(const abi::UpdateSlot& update) {
+  const uint64_t address = parts_.records().address_of(&update);
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.update != address) return std::nullopt;
+    return methods_.update_news(client.waiting, update, false);
+  });
+}
+
+void ControlServer::update_over(const abi::UpdateSlot& update) {
+  const uint64_t address = parts_.records().address_of(&update);
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.update != address) return std::nullopt;
+    return methods_.update_news(client.waiting, update, true);
+  });
+}
+
+}  // namespace outlive::daemon

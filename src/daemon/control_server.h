@@ -1,0 +1,54 @@
+// The control side: control.sock, Varlink for operators (abi/orchestrator_varlink.h).
+//
+// Happy path:   a call is peeked until it is whole -> carried out -> replied -> consumed.
+// A death:      the call is still in the socket: the next worker peeks it again and answers. What
+//               changes something carries a request id, so it happens once.
+// Waiting:      Run, Update, Rollback and Stop answer when it is over; meanwhile their call stays
+//               unconsumed and nothing waits in here.
+// Threads: one.
+#pragma once
+
+#include <unordered_map>
+
+#include "daemon/methods.h"
+#include "daemon/parts.h"
+
+namespace outlive::daemon {
+
+class ControlServer {
+ public:
+  ControlServer(Parts& parts, Supervisor& supervisor, Device& device);
+  ~ControlServer();
+  Status start(BorrowedFd listener);
+  void take_on(UniqueFd connection);
+
+ private:
+  struct Client {
+    UniqueFd fd;
+    luo::Caller caller;
+    std::string outgoing;  // not sent yet
+    size_t in_work = 0;    // bytes of the call that is being carried out, 0: none
+    bool more = false;
+    Waiting waiting;
+  };
+  void accept_all();
+  void ready(int number, uint32_t events);
+  bool serve_one(Client& client);
+  void reply(Client& client, const std::string& text, bool last);
+  bool flush(Client& client);
+  void close(int number);
+  // What somebody waits for has moved.
+  void service_changed(const abi::ServiceSlot& service);
+  void service_gone(uint64_t service);
+  void update_progress(const abi::UpdateSlot& update);
+  void update_over(const abi::UpdateSlot& update);
+  void pump(const std::function<std::optional<Answer>(Client&)>& news);
+
+  Parts& parts_;
+  Methods methods_;
+  BorrowedFd listener_;
+  std::unordered_map<int, Client> clients_;
+  std::vector<char> buffer_;
+};
+
+}  // namespace outlive::daemon

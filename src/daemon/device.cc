@@ -1,0 +1,469 @@
+#include "daemon/device.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "daemon/requests.h"
+#include "daemon/supervisor.h"
+#include "kho/store.h"
+#include "wire/body.h"
+
+namespace outlive::daemon {
+
+namespace {
+
+constexpr int kMostRequestsATurn = 32;  // of one connection, then the others' turn
+
+bool is_pure(abi::Request request) {
+  switch (request) {
+    case abi::Request::kList:
+    case abi::Request::kListFiles:
+    case abi::Request::kStatus:
+    case abi::Request::kRetrieveSubtree:
+    case abi::Request::kParticipate:
+    case abi::Request::kPreviewFd:
+    case abi::Request::kFdDataQuery:
+    case abi::Request::kGetName:
+    case abi::Request::kRetrieveFd:
+    case abi::Request::kRetrieveMany: return true;
+    default: return false;
+  }
+}
+
+uint64_t inode_of(BorrowedFd fd) {
+  const auto facts = sys::statx_cached(fd, STATX_INO);
+  return facts ? facts->stx_ino : 0;
+}
+
+}  // namespace
+
+Outcome Outcome::error(const Error& error) {
+  Outcome outcome;
+  outcome.result = -error.code;
+  const abi::ErrorBody body = wire::error_body(error);
+  const auto bytes = wire::bytes_of(body);
+  outcome.body.assign(bytes.begin(), bytes.end());
+  return outcome;
+}
+
+Device::Device(Parts& parts, Supervisor& supervisor)
+    : parts_(parts),
+      supervisor_(supervisor),
+      requests_(std::make_unique<Requests>(parts, *this, supervisor)) {}
+
+Device::~Device() = default;
+
+Status Device::start(BorrowedFd listener) {
+  listener_ = listener;
+  std::vector<abi::ConnectionSlot*> slots;
+  std::vector<abi::ConnectionSlot*> dead;
+  parts_.records().for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+    const bool open = static_cast<bool>(sys::get_fd_flags(BorrowedFd(static_cast<int>(slot.fd))));
+    (open ? slots : dead).push_back(&slot);
+  });
+  for (abi::ConnectionSlot* slot : dead) {
+    luo::Change change(parts_.records());
+    change.remove(*slot);
+    change.commit();
+  }
+  for (abi::ConnectionSlot* slot : slots) {
+    const uint64_t address = parts_.records().address_of(slot);
+    Connection& connection = connections_[address];
+    connection.slot = slot;
+    connection.address = address;
+    ++by_uid_[slot->uid];
+    if (slot->role == static_cast<uint64_t>(abi::ConnectionRole::kSession)) {
+      own_inodes_.insert(inode_of(connection.fd()));
+      own_inodes_.insert(slot->peer_inode);
+      if (luo::Session* session = parts_.core.sessions().at(slot->session)) {
+        parts_.core.sessions().hold(*session, {address, slot->generation});
+      }
+    }
+    if (slot->in_work == slot->sequence + 1) {
+      kho::store_word(&slot->deaths, slot->deaths + 1);
+    }
+    watch(connection);
+  }
+  return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(listener_); });
+}
+
+void Device::accept_all(BorrowedFd listener) {
+  for (int i = 0; i < 64; ++i) {
+    Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
+    if (!accepted) {
+      if (accepted.error().code != EAGAIN) {
+        log_warning("accept: {}", accepted.error().message);
+      }
+      return;
+    }
+    take_on(std::move(*accepted));
+  }
+}
+
+void Device::take_on(UniqueFd fd) {
+  const Result<ucred> peer = sys::peer_credentials(fd);
+  if (!peer) return;
+  const uint64_t limit = parts_.config.limits.connections + (peer->uid == 0 ? 64 : 0);
+  if (by_uid_[peer->uid] >= limit) {
+    log_warning("uid {} has {} connections, the limit is {}: refused", peer->uid,
+                by_uid_[peer->uid], limit);
+    const abi::MessageHeader header = wire::event_header();
+    abi::MessageHeader refusal = header;
+    refusal.result = -EMFILE;
+    const Status ignored = wire::send(fd, refusal, {});
+    static_cast<void>(ignored);
+    return;
+  }
+  luo::Change change(parts_.records());
+  Result<abi::ConnectionSlot*> made = change.add<abi::ConnectionSlot>();
+  if (!made) {
+    log_warning("a connection of uid {}: {}", peer->uid, made.error().message);
+    return;
+  }
+  abi::ConnectionSlot& slot = **made;
+  slot.role = static_cast<uint64_t>(abi::ConnectionRole::kDevice);
+  slot.fd = fd.get();
+  slot.uid = peer->uid;
+  slot.gid = peer->gid;
+  slot.pid = peer->pid;
+  slot.reply_fd = -1;
+  const Supervisor::Identity identity = supervisor_.identify(peer->pid, 0);
+  slot.service = identity.service;
+  slot.generation = identity.generation;
+  change.commit();
+  static_cast<void>(fd.release());  // the record holds it
+  const uint64_t address = parts_.records().address_of(&slot);
+  Connection& connection = connections_[address];
+  connection.slot = &slot;
+  connection.address = address;
+  ++by_uid_[slot.uid];
+  watch(connection);
+}
+
+void Device::watch(Connection& connection) {
+  const uint64_t address = connection.address;
+  const Status added = parts_.loop.add(
+      connection.fd(), EPOLLIN | EPOLLRDHUP, [this, address](uint32_t events) {
+        if (events & EPOLLOUT) writable(address);
+        if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)) readable(address);
+      });
+  if (!added) log_error("connection: {}", added.error().message);
+}
+
+Connection* Device::find(uint64_t address) {
+  const auto found = connections_.find(address);
+  return found == connections_.end() ? nullptr : &found->second;
+}
+
+void Device::readable(uint64_t address) {
+  for (int i = 0; i < kMostRequestsATurn; ++i) {
+    Connection* connection = find(address);
+    if (connection == nullptr || connection->blocked || !serve_one(*connection)) return;
+  }
+}
+
+void Device::writable(uint64_t address) {
+  Connection* connection = find(address);
+  if (connection == nullptr || !connection->blocked) return;
+  connection->blocked = false;
+  if (!flush_events(*connection)) return;
+  const Status changed = parts_.loop.change(connection->fd(), EPOLLIN | EPOLLRDHUP);
+  if (!changed) log_error("connection: {}", changed.error().message);
+  readable(address);
+}
+
+void Device::block(Connection& connection) {
+  connection.blocked = true;
+  const Status changed = parts_.loop.change(connection.fd(), EPOLLOUT);
+  if (!changed) log_error("connection: {}", changed.error().message);
+}
+
+bool Device::serve_one(Connection& connection) {
+  Result<wire::Received> got = wire::peek(connection.fd(), buffer_, wire::FdFlag::kKeep);
+  if (!got) {
+    close(connection, got.error().message);
+    return false;
+  }
+  switch (got->arrival) {
+    case wire::Arrival::kNothing: return false;
+    case wire::Arrival::kReset: return true;
+    case wire::Arrival::kClosed: close(connection, "closed"); return false;
+    case wire::Arrival::kRefused:
+    case wire::Arrival::kMessage: break;
+  }
+  bool more;
+  if (got->arrival == wire::Arrival::kRefused &&
+      got->message.header.sequence == connection.slot->sequence + 1) {
+    luo::Change change(parts_.records());
+    record_reply(change, connection, got->message.header.sequence, -got->refusal.code);
+    change.commit();
+    more = answer(connection, got->message, Outcome::error(got->refusal));
+  } else {
+    more = serve(connection, got->message);
+  }
+  release_fds(got->message);
+  return more;
+}
+
+bool Device::serve(Connection& connection, wire::Message& message) {
+  abi::ConnectionSlot& slot = *connection.slot;
+  const uint64_t sequence = message.header.sequence;
+  if (sequence == slot.sequence && sequence != 0) return reply_again(connection, message);
+  if (sequence != slot.sequence + 1) {
+    close(connection, fmt::format("sequence {} after {}", sequence, slot.sequence));
+    return false;
+  }
+  Outcome outcome;
+  if (slot.in_work == sequence && slot.deaths >= 2) {
+    log_error("a request ({:#x}) of uid {} was in work at {} deaths of the worker: answered EIO",
+              unsigned{message.header.request}, slot.uid, slot.deaths);
+    outcome = Outcome::error(fail(EIO, "outlived's worker died twice of this request"));
+  } else {
+    if (slot.in_work != sequence) kho::store_word(&slot.deaths, 0);
+    kho::store_word(&slot.in_work, sequence);
+    outcome = requests_->handle(connection, message);
+  }
+  if (!outcome.committed) {
+    luo::Change change(parts_.records());
+    record_reply(change, connection, sequence, outcome.result);
+    change.commit();
+  }
+  const uint64_t address = connection.address;
+  const bool more = answer(connection, message, outcome);
+  if (outcome.after) outcome.after();
+  return more && find(address) != nullptr;
+}
+
+void Device::record_reply(luo::Change& change, Connection& connection, uint64_t sequence,
+                          int result, int64_t reply_fd) {
+  change.set(connection.slot->sequence, sequence);
+  change.set(connection.slot->result, static_cast<int64_t>(result));
+  change.set(connection.slot->reply_fd, reply_fd);
+}
+
+bool Device::reply_again(Connection& connection, wire::Message& message) {
+  if (is_pure(message.request()) && connection.slot->result == 0) {
+    return answer(connection, message, requests_->handle(connection, message));
+  }
+  return answer(connection, message, stored_reply(connection, message));
+}
+
+Outcome Device::stored_reply(Connection& connection, const wire::Message& message) {
+  const abi::ConnectionSlot& slot = *connection.slot;
+  if (slot.result != 0) {
+    return Outcome::error(fail(static_cast<int>(-slot.result), "the request failed"));
+  }
+  Outcome outcome;
+  outcome.body.assign(message.body.begin(), message.body.end());
+  if (slot.reply_fd >= 0) outcome.fds.emplace_back(static_cast<int>(slot.reply_fd));
+  return outcome;
+}
+
+bool Device::answer(Connection& connection, const wire::Message& message, const Outcome& outcome) {
+  if (!connection.events.empty()) {  // events first: they are older
+    block(connection);
+    return false;
+  }
+  const abi::MessageHeader header = wire::reply_header(message.header, outcome.result);
+  const Status sent = wire::send(connection.fd(), header, outcome.body, outcome.fds);
+  if (!sent) {
+    if (sent.error().code == EAGAIN || sent.error().code == ETOOMANYREFS ||
+        sent.error().code == ENOBUFS) {
+      block(connection);
+    } else {
+      close(connection, sent.error().message);
+    }
+    return false;
+  }
+  if (const Status taken = wire::consume(connection.fd()); !taken) {
+    close(connection, taken.error().message);
+    return false;
+  }
+  if (connection.slot->reply_fd >= 0) {
+    const BorrowedFd done(static_cast<int>(connection.slot->reply_fd));
+    luo::Change change(parts_.records());
+    change.set(connection.slot->reply_fd, int64_t{-1});
+    change.commit();
+    parts_.closer.close(done);
+  }
+  return true;
+}
+
+bool Device::flush_events(Connection& connection) {
+  while (!connection.events.empty()) {
+    const Status sent =
+        wire::send(connection.fd(), wire::event_header(), wire::bytes_of(connection.events.front()));
+    if (!sent && sent.error().code == EAGAIN) {
+      block(connection);
+      return false;
+    }
+    if (!sent) {
+      close(connection, sent.error().message);
+      return false;
+    }
+    connection.events.pop_front();
+  }
+  return true;
+}
+
+void Device::send_event(uint64_t address, abi::Step step, uint64_t update, uint64_t deadline_ns,
+                        std::string_view reason) {
+  Connection* connection = find(address);
+  if (connection == nullptr) return;
+  abi::EventBody body = wire::sized<abi::EventBody>();
+  body.step = static_cast<uint32_t>(step);
+  body.update = update;
+  body.deadline_ns = deadline_ns;
+  wire::write_text(reason, body.reason);
+  connection->events.push_back(body);
+  if (connection->blocked) return;
+  // An event is best sent at once: it is inside the blackout. What can't be sent waits.
+  const Status sent =
+      wire::send(connection->fd(), wire::event_header(), wire::bytes_of(connection->events.front()));
+  if (sent) {
+    connection->events.pop_front();
+  } else {
+    block(*connection);
+  }
+}
+
+std::vector<luo::Participant> Device::participants(uint64_t service, uint64_t generation) const {
+  std::vector<luo::Participant> list;
+  for (const auto& [address, connection] : connections_) {
+    const abi::ConnectionSlot& slot = *connection.slot;
+    if (slot.participant != 0 && slot.service == service && slot.generation == generation) {
+      list.push_back({address, slot.versions});
+    }
+  }
+  return list;
+}
+
+bool Device::has_participant(uint64_t service, uint64_t generation) const {
+  return !participants(service, generation).empty();
+}
+
+void Device::drop_generation(uint64_t service, uint64_t generation) {
+  std::vector<uint64_t> list;
+  for (const auto& [address, connection] : connections_) {
+    if (connection.slot->service == service && connection.slot->generation == generation) {
+      list.push_back(address);
+    }
+  }
+  for (const uint64_t address : list) {
+    if (Connection* connection = find(address)) close(*connection, "its update was cancelled");
+  }
+}
+
+Status Device::add_session_connection(luo::Change& change, Connection& client,
+                                      abi::SessionSlot& session, uint64_t session_address,
+                                      abi::ConnectionSlot** made) {
+  auto* slot = TRY(change.add<abi::ConnectionSlot>());
+  sys::SocketPair pair = TRY(sys::socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK));
+  TRY(sys::set_nonblocking(pair.second, false));
+  slot->role = static_cast<uint64_t>(abi::ConnectionRole::kSession);
+  slot->uid = session.uid;
+  slot->gid = client.slot->gid;
+  slot->pid = client.slot->pid;
+  slot->session = session_address;
+  slot->service = client.slot->service;
+  slot->generation = client.slot->generation;
+  slot->reply_fd = -1;
+  slot->peer_inode = inode_of(pair.second);
+  own_inodes_.insert(slot->peer_inode);
+  own_inodes_.insert(inode_of(pair.first));
+  slot->fd = pair.first.release();
+  *made = slot;
+  // From the commit on the client's record holds this end; before it an orphan.
+  record_reply(change, client, client.slot->sequence + 1, 0, pair.second.release());
+  return {};
+}
+
+void Device::committed_session_connection(abi::ConnectionSlot& slot) {
+  const uint64_t address = parts_.records().address_of(&slot);
+  Connection& connection = connections_[address];
+  connection.slot = &slot;
+  connection.address = address;
+  ++by_uid_[slot.uid];
+  if (luo::Session* session = parts_.core.sessions().at(slot.session)) {
+    parts_.core.sessions().hold(*session, {address, slot.generation});
+  }
+  watch(connection);
+}
+
+bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
+  switch (facts.kind) {
+    case luo::FileKind::kUnixListener:
+    case luo::FileKind::kUnixConnection:
+    case luo::FileKind::kUnixPair: break;
+    default: return false;
+  }
+  if (own_inodes_.contains(facts.inode)) return true;
+  // A client's end of a device or control connection: its peer's name is one of our sockets.
+  sockaddr_un peer{};
+  socklen_t length = sizeof peer;
+  if (::getpeername(fd.get(), reinterpret_cast<sockaddr*>(&peer), &length) != 0) return false;
+  const std::string path(peer.sun_path, strnlen(peer.sun_path, sizeof peer.sun_path));
+  return path == parts_.runtime.liveupdate_socket() || path == parts_.runtime.control_socket();
+}
+
+void Device::close(Connection& connection, std::string_view why) {
+  const uint64_t address = connection.address;
+  log_debug("connection of uid {} pid {}: {}", connection.slot->uid, connection.slot->pid, why);
+  parts_.loop.remove(connection.fd());
+  if (connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kSession)) {
+    own_inodes_.erase(connection.slot->peer_inode);
+    own_inodes_.erase(inode_of(connection.fd()));
+    drop_session(connection);
+  }
+  const bool participant = connection.slot->participant != 0;
+  const int64_t fds[] = {connection.slot->fd, connection.slot->reply_fd};
+  if (--by_uid_[connection.slot->uid] == 0) by_uid_.erase(connection.slot->uid);
+  {
+    luo::Change change(parts_.records());
+    change.remove(*connection.slot);
+    change.commit();
+  }
+  connections_.erase(address);
+  for (const int64_t fd : fds) {
+    if (fd >= 0) parts_.closer.close(BorrowedFd(static_cast<int>(fd)));
+  }
+  if (participant) parts_.core.updates().connection_closed(address);
+}
+
+// The last fd of a session is closed. Natively an incoming one stays claimable (a lease), and so
+// does what a supervised service leaves when it dies.
+void Device::drop_session(Connection& connection) {
+  luo::Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session == nullptr) return;
+  luo::Sessions& sessions = parts_.core.sessions();
+  sessions.drop_holder(*session, connection.address);
+  const luo::Caller caller = connection.caller();
+  const auto* service = parts_.core.services().at(caller.service);
+  bool keep = sessions.direction(*session, caller) == luo::Direction::kIncoming ||
+              (session->slot->flags & abi::kSessionLinger) != 0;
+  if (service != nullptr) {
+    // A stale or a successor's claim says nothing about the session. A dying process closes all it
+    // has: then it is its death, not its wish.
+    keep = keep || caller.generation != service->generation ||
+           supervisor_.is_dying(connection.slot->pid);
+  }
+  if (!session->holders.empty()) return;
+  if (keep) {
+    luo::Change change(parts_.records());
+    change.set(session->slot->orphaned_ns, parts_.clock.realtime_ns());
+    change.commit();
+    return;
+  }
+  const Status ended = parts_.core.end_session(*session, false);
+  if (!ended) log_warning("session '{}': {}", session->name, ended.error().message);
+}
+
+void Device::release_fds(wire::Message& message) {
+  for (UniqueFd& fd : message.fds) {
+    if (fd.valid()) parts_.closer.close(BorrowedFd(fd.release()));
+  }
+}
+
+}  // namespace outlive::daemon

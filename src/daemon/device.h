@@ -1,0 +1,79 @@
+// The device: liveupdate.sock and all connections of its protocol, each request exactly once.
+//
+// Happy path:   peek -> sequence is last + 1 -> carried out; {effect, sequence, result, reply's fd}
+//               are ONE commit -> send -> consume
+// A death:      before the commit nothing happened: the next worker peeks it again. After it the
+//               sequence is the last one again: the stored reply is sent again.
+// Unhappy:      another sequence, wrong magic: EPROTO, closed. The socket is full: the request stays
+//               unconsumed and is answered when it drains. A request in work at two deaths in a row
+//               is answered EIO and never replayed.
+// Threads: one. Nothing here waits. A client's fds are never closed here but given to the closer.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "daemon/connection.h"
+#include "daemon/parts.h"
+
+namespace outlive::daemon {
+
+class Requests;
+class Supervisor;
+
+class Device {
+ public:
+  Device(Parts& parts, Supervisor& supervisor);
+  ~Device();
+  // Takes up what the records name, and accepts at `listener` from now on.
+  Status start(BorrowedFd listener);
+  // An accepted connection of a dead worker that no record names: a new client.
+  void take_on(UniqueFd connection);
+
+  // For updates.
+  std::vector<luo::Participant> participants(uint64_t service, uint64_t generation) const;
+  void send_event(uint64_t connection, abi::Step step, uint64_t update, uint64_t deadline_ns,
+                  std::string_view reason);
+  void drop_generation(uint64_t service, uint64_t generation);
+  bool has_participant(uint64_t service, uint64_t generation) const;
+
+  // For requests. The session connection made for a client: its end is in the record as reply_fd.
+  Status add_session_connection(luo::Change& change, Connection& client, abi::SessionSlot& session,
+                                uint64_t session_address, abi::ConnectionSlot** made);
+  void committed_session_connection(abi::ConnectionSlot& slot);
+  // Queues the words of the reply.
+  void record_reply(luo::Change& change, Connection& connection, uint64_t sequence, int result,
+                    int64_t reply_fd = -1);
+  // A socket of ours, which must never be preserved in a session.
+  bool is_ours(BorrowedFd fd, const luo::FileFacts& facts) const;
+  size_t size() const { return connections_.size(); }
+
+ private:
+  void accept_all(BorrowedFd listener);
+  void readable(uint64_t address);
+  void writable(uint64_t address);
+  // False: nothing more can be done with it in this turn.
+  bool serve_one(Connection& connection);
+  bool serve(Connection& connection, wire::Message& message);
+  bool answer(Connection& connection, const wire::Message& message, const Outcome& outcome);
+  Outcome stored_reply(Connection& connection, const wire::Message& message);
+  bool reply_again(Connection& connection, wire::Message& message);
+  bool flush_events(Connection& connection);
+  void block(Connection& connection);
+  void close(Connection& connection, std::string_view why);
+  void drop_session(Connection& connection);
+  void watch(Connection& connection);
+  Connection* find(uint64_t address);
+  void release_fds(wire::Message& message);
+
+  Parts& parts_;
+  Supervisor& supervisor_;
+  std::unique_ptr<Requests> requests_;
+  std::unordered_map<uint64_t, Connection> connections_;
+  std::unordered_map<uint64_t, uint64_t> by_uid_;
+  std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
+  BorrowedFd listener_;
+  wire::Buffer buffer_;
+};
+
+}  // namespace outlive::daemon

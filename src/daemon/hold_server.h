@@ -1,0 +1,23 @@
+// What answers when nothing else may: inherited state that was refused, or a worker that died too
+// often. Only control.sock, only Status (state undefined, the reason), everything else ESTALE.
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "machine/process/control.h"
+#include "wire/runtime_dir.h"
+
+namespace outlive::daemon {
+
+struct HoldInput {
+  machine::Control& control;
+  const wire::RuntimeDir& runtime;
+  BorrowedFd control_listener;
+  std::string reason;
+};
+
+// Serves until a stop is asked for; the exit code of the worker.
+int hold(const HoldInput& input);
+
+}  // namespace outlive::daemon

@@ -1,0 +1,57 @@
+#include "daemon/loop.h"
+
+#include "base/sys.h"
+
+namespace outlive::daemon {
+namespace {
+
+uint64_t tag_of(BorrowedFd fd, uint32_t generation) {
+  return static_cast<uint64_t>(generation) << 32 | static_cast<uint32_t>(fd.get());
+}
+
+}  // namespace
+
+Result<Loop> Loop::create() {
+  UniqueFd epoll = TRY(sys::epoll_create());
+  return Loop(std::move(epoll));
+}
+
+Status Loop::add(BorrowedFd fd, uint32_t events, Handler handler) {
+  const auto number = static_cast<size_t>(fd.get());
+  if (slots_.size() <= number) slots_.resize(number + 64);
+  Slot& slot = slots_[number];
+  ++slot.generation;
+  TRY(sys::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, events, tag_of(fd, slot.generation)));
+  slot.handler = std::move(handler);
+  return {};
+}
+
+Status Loop::change(BorrowedFd fd, uint32_t events) {
+  const Slot& slot = slots_[static_cast<size_t>(fd.get())];
+  return sys::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, events, tag_of(fd, slot.generation));
+}
+
+void Loop::remove(BorrowedFd fd) {
+  const auto number = static_cast<size_t>(fd.get());
+  if (number >= slots_.size() || !slots_[number].handler) return;
+  slots_[number].handler = nullptr;
+  ++slots_[number].generation;
+  const Status ignored = sys::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, 0, 0);
+  static_cast<void>(ignored);  // the fd may be closed already: then it has left the set
+}
+
+Status Loop::turn(int timeout_ms) {
+  epoll_event events[64];
+  const size_t count = TRY(sys::epoll_wait(epoll_, events, timeout_ms));
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t tag = events[i].data.u64;
+    const auto number = static_cast<uint32_t>(tag);
+    if (number >= slots_.size() || slots_[number].generation != tag >> 32) continue;
+    // A copy: the handler may remove itself.
+    const Handler handler = slots_[number].handler;
+    if (handler) handler(events[i].events);
+  }
+  return {};
+}
+
+}  // namespace outlive::daemon

@@ -1,0 +1,94 @@
+// The methods of org.outlive.Orchestrator: from a call's parameters to an answer, or to what the
+// answer waits for.
+//
+//   methods.cc           dispatch, status, stop
+//   methods_service.cc   Run, Update, Rollback
+//   methods_list.cc      sessions, files, services, updates, regions, timeline, log
+//   methods_plan.cc      Plan
+//   methods_debug.cc     KhoDump (only with OUTLIVE_KHO_DEBUG), Fsck
+#pragma once
+
+#include <optional>
+
+#include "daemon/parts.h"
+#include "daemon/supervisor.h"
+#include "wire/varlink.h"
+
+namespace outlive::daemon {
+
+class Device;
+
+struct Answer {
+  std::string text;  // a finished message
+  bool last = true;
+};
+
+// What a call waits for; addresses of slots.
+struct Waiting {
+  enum class For { kNothing, kRun, kUpdate, kStop, kStopAll } what = For::kNothing;
+  uint64_t service = 0;
+  uint64_t update = 0;
+  uint64_t since_ns = 0;
+  ServiceSpec spec;  // kUpdate: to begin when the one before is over
+  wire::RequestId request;
+  bool rollback = false;
+  bool begun = false;
+  Error failed{0, {}};  // kUpdate: it could not begin
+};
+
+class Methods {
+ public:
+  Methods(Parts& parts, Supervisor& supervisor, Device& device)
+      : parts_(parts), supervisor_(supervisor), device_(device) {}
+  // An answer, or nullopt: `waiting` says for what.
+  std::optional<Answer> handle(const luo::Caller& caller, const wire::VarlinkCall& call,
+                               Waiting& waiting);
+  // News for somebody who waits. nullopt: nothing to say.
+  std::optional<Answer> run_news(const Waiting& waiting, const abi::ServiceSlot& service);
+  std::optional<Answer> update_news(const Waiting& waiting, const abi::UpdateSlot& update,
+                                    bool over);
+  // The service has become free: begins the update that waits for that.
+  std::optional<Answer> begin_update(Waiting& waiting);
+
+ private:
+  using Json = wire::Json;
+  using Method = Result<std::optional<Json>> (Methods::*)(const luo::Caller&, const Json&, Waiting&);
+  static Method find(std::string_view name);
+
+  Result<std::optional<Json>> status(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> stop(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> run(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> update(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> rollback(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> plan(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> list_sessions(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> list_files(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> list_services(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> list_regions(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> list_updates(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> kho_dump(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> fsck(const luo::Caller&, const Json&, Waiting&);
+
+  Result<std::optional<Json>> start_update(const luo::Caller& caller, const Json& parameters,
+                                           Waiting& waiting, bool rollback);
+  Result<abi::ServiceSlot*> service_named(const luo::Caller& caller, std::string_view name);
+  Json update_result(const abi::UpdateSlot& update);
+  Json update_step(const abi::UpdateSlot& update, uint64_t since_ns);
+  Json run_reply(const abi::ServiceSlot& service, const Waiting& waiting);
+  Json update_summary(const abi::UpdateSlot& update);
+
+  Parts& parts_;
+  Supervisor& supervisor_;
+  Device& device_;
+};
+
+// RFC 3339 in UTC, of CLOCK_REALTIME nanoseconds.
+std::string time_text(uint64_t realtime_ns);
+const char* name_of(abi::ServiceState state);
+const char* name_of(abi::SurvivalClass survival);
+// "updated", "rolled back", "running".
+const char* result_of(const abi::UpdateSlot& update);
+
+}  // namespace outlive::daemon

@@ -1,0 +1,278 @@
+// What is there: sessions, files, services, updates, regions, timelines, logs.
+#include <algorithm>
+
+#include "daemon/device.h"
+#include "daemon/methods.h"
+#include "kho/reserve_mem.h"
+
+namespace outlive::daemon {
+
+using wire::Json;
+
+namespace {
+
+// Entries of one answer; each is well below 1 KiB but a service's argv, which is bounded by a call.
+constexpr size_t kMostEntries = 100;
+constexpr size_t kMostBytes = 128 << 10;
+
+// `after` of a list call: the id that the answer before ended with.
+Result<uint64_t> after_param(const Json& parameters) {
+  const auto text = TRY(wire::param<std::optional<std::string>>(parameters, "after"));
+  if (!text) return uint64_t{0};
+  return wire::hex_param(parameters, "after");
+}
+
+class Page {
+ public:
+  explicit Page(uint64_t after) : after_(after) {}
+  // False when it stands before the page or doesn't fit any more.
+  bool wants(uint64_t id) {
+    if (id <= after_) return false;
+    if (list_.size() == kMostEntries || bytes_ > kMostBytes) {
+      more_ = true;
+      return false;
+    }
+    return true;
+  }
+  void add(uint64_t id, Json entry) {
+    bytes_ += wire::json_text(entry).size();
+    last_ = id;
+    list_.push_back(std::move(entry));
+  }
+  Json next() const { return more_ ? Json(wire::hex_text(last_)) : Json(); }
+  Json take() { return std::move(list_); }
+
+ private:
+  uint64_t after_;
+  uint64_t last_ = 0;
+  size_t bytes_ = 0;
+  bool more_ = false;
+  Json list_ = Json::array();
+};
+
+}  // namespace
+
+Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
+                                                   const Json& parameters, Waiting&) {
+  Page page(TRY(after_param(parameters)));
+  parts_.core.sessions().for_each([&](luo::Session& session) {
+    const abi::SessionSlot& slot = *session.slot;
+    if (!caller.owns(slot.uid) || !page.wants(slot.header.id)) return;
+    const auto* service = parts_.core.services().at(slot.service);
+    const bool incoming = parts_.core.sessions().direction(session) == luo::Direction::kIncoming;
+    const bool internal = (slot.flags & abi::kSessionInternal) != 0;
+    page.add(slot.header.id,
+             Json{{"id", wire::hex_text(slot.header.id)},
+                  {"name", session.name},
+                  {"uid", slot.uid},
+                  {"service", service != nullptr ? Json(service->name) : Json()},
+                  {"generation", internal ? 0 : slot.generation},
+                  {"direction", incoming ? "incoming" : "outgoing"},
+                  {"claimed", !session.holders.empty()},
+                  {"linger", (slot.flags & abi::kSessionLinger) != 0},
+                  {"internal", internal},
+                  {"files", session.files.size()},
+                  {"created", time_text(slot.created_ns)},
+                  {"orphaned", slot.orphaned_ns != 0 ? Json(time_text(slot.orphaned_ns)) : Json()}});
+  });
+  Json next = page.next();
+  return std::optional(Json{{"sessions", page.take()}, {"next", next}});
+}
+
+Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const Json& parameters,
+                                                Waiting&) {
+  Page page(TRY(after_param(parameters)));
+  const auto name = TRY(wire::param<std::optional<std::string>>(parameters, "session"));
+  std::vector<luo::Session*> sessions;
+  parts_.core.sessions().for_each([&](luo::Session& session) {
+    if (caller.owns(session.uid) && (!name || session.name == *name)) sessions.push_back(&session);
+  });
+  if (name && sessions.empty()) return fail(ENOENT, "no session '{}'", *name);
+  for (const abi::FileSlot* slot : parts_.core.files().ordered(sessions)) {
+    if (!page.wants(slot->order)) continue;
+    const luo::Session* session = parts_.core.sessions().at(slot->session);
+    const auto facts = parts_.core.context().classify(BorrowedFd(static_cast<int>(slot->fd)));
+    const auto survival = facts ? parts_.core.files().handler_of(*slot)->survival(*facts)
+                                : abi::SurvivalClass::kNone;
+    page.add(slot->order, Json{{"session", session->name},
+                               {"session_id", wire::hex_text(session->slot->header.id)},
+                               {"token", wire::hex_text(slot->token)},
+                               {"order", slot->order},
+                               {"kind", slot->compatible},
+                               {"detail", facts ? facts->detail : facts.error().message},
+                               {"survival", name_of(survival)},
+                               {"size", slot->size},
+                               {"retrieved", (slot->flags & abi::kFileRetrieved) != 0},
+                               {"failed", slot->failed}});
+  }
+  Json next = page.next();
+  return std::optional(Json{{"files", page.take()}, {"next", next}});
+}
+
+Result<std::optional<Json>> Methods::list_services(const luo::Caller& caller,
+                                                   const Json& parameters, Waiting&) {
+  Page page(TRY(after_param(parameters)));
+  std::vector<abi::ServiceSlot*> services;
+  parts_.core.services().for_each([&](abi::ServiceSlot& one) { services.push_back(&one); });
+  std::sort(services.begin(), services.end(),
+            [](const auto* a, const auto* b) { return a->header.id < b->header.id; });
+  for (const abi::ServiceSlot* service : services) {
+    if (!caller.owns(service->uid) || !page.wants(service->header.id)) continue;
+    const uint64_t address = parts_.core.services().address_of(*service);
+    uint64_t sessions = 0;
+    uint64_t files = 0;
+    parts_.core.sessions().for_each([&](luo::Session& session) {
+      if (session.slot->service != address) return;
+      ++sessions;
+      files += session.files.size();
+    });
+    const ServiceSpec spec = supervisor_.spec_of(*service);
+    const abi::UpdateSlot* update = parts_.core.updates().active(*service);
+    const uint64_t up = service->current.pid != 0 ? parts_.now() - service->current.start_ns : 0;
+    const auto exit = machine::ChildExit::from_packed(0, service->exit_status);
+    page.add(service->header.id,
+             Json{{"id", wire::hex_text(service->header.id)},
+                  {"name", service->name},
+                  {"uid", service->uid},
+                  {"gid", service->gid},
+                  {"state", name_of(static_cast<abi::ServiceState>(service->state))},
+                  {"ready", (service->flags & abi::kServiceReady) != 0},
+                  {"notify", spec.notify},
+                  {"restart", spec.restart},
+                  {"generation", service->generation},
+                  {"pid", service->current.pid},
+                  {"uptime_us", up / 1000},
+                  {"updates", service->updates},
+                  {"rollbacks", service->rollbacks},
+                  {"restarts", service->restarts},
+                  {"last_exit", service->exit_status != 0 ? Json(exit.text()) : Json()},
+                  {"update", update != nullptr ? Json(wire::hex_text(update->header.id)) : Json()},
+                  {"sessions", sessions},
+                  {"files", files},
+                  {"listen", spec.listen},
+                  {"argv", spec.argv},
+                  {"can_rollback", service->previous_spec != 0}});
+  }
+  Json next = page.next();
+  return std::optional(Json{{"services", page.take()}, {"next", next}});
+}
+
+Result<std::optional<Json>> Methods::list_regions(const luo::Caller&, const Json&, Waiting&) {
+  Json list = Json::array();
+  for (const kho::Region& region : kho::ReserveMem(parts_.arena, parts_.core.fdt()).list()) {
+    list.push_back(Json{{"name", region.name},
+                        {"start", wire::hex_text(region.start.value)},
+                        {"size", region.size}});
+  }
+  return std::optional(Json{{"regions", std::move(list)}});
+}
+
+Json Methods::update_summary(const abi::UpdateSlot& update) {
+  const auto* service = parts_.core.services().at(update.service);
+  const bool updated = std::string_view(result_of(update)) == "updated";
+  return Json{{"update", wire::hex_text(update.header.id)},
+              {"service", service != nullptr ? service->name : ""},
+              {"state", luo::name_of(static_cast<luo::State>(update.state))},
+              {"step", luo::name_of(static_cast<abi::UpdateStep>(update.step))},
+              {"result", result_of(update)},
+              {"reason", update.reason[0] != 0 ? Json(update.reason) : Json()},
+              {"started", time_text(update.started_ns)},
+              {"blackout_us", update.blackout_ns != 0 ? Json(update.blackout_ns / 1000) : Json()},
+              {"from_generation", update.from_generation},
+              {"to_generation", update.from_generation + (updated ? 1 : 0)}};
+}
+
+Result<std::optional<Json>> Methods::list_updates(const luo::Caller& caller, const Json&,
+                                                  Waiting&) {
+  std::vector<const abi::UpdateSlot*> updates;
+  parts_.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& update) {
+    const auto* service = parts_.core.services().at(update.service);
+    if (service != nullptr && caller.owns(service->uid)) updates.push_back(&update);
+  });
+  std::sort(updates.begin(), updates.end(),
+            [](const auto* a, const auto* b) { return a->header.id > b->header.id; });
+  Json list = Json::array();
+  for (const abi::UpdateSlot* update : updates) {
+    if (list.size() == 2 * kMostEntries) break;
+    list.push_back(update_summary(*update));
+  }
+  return std::optional(Json{{"updates", std::move(list)}});
+}
+
+Result<std::optional<Json>> Methods::timeline(const luo::Caller& caller, const Json& parameters,
+                                              Waiting&) {
+  const auto wanted = TRY(wire::param<std::optional<std::string>>(parameters, "update"));
+  uint64_t id = 0;
+  if (wanted) id = TRY(wire::hex_param(parameters, "update"));
+  const abi::UpdateSlot* update = nullptr;
+  parts_.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& one) {
+    const auto* service = parts_.core.services().at(one.service);
+    if (service == nullptr || !caller.owns(service->uid)) return;
+    const bool fits = wanted ? one.header.id == id
+                             : update == nullptr || one.header.id > update->header.id;
+    if (fits) update = &one;
+  });
+  if (update == nullptr) {
+    return wanted ? fail(ENOENT, "no update {}", *wanted) : fail(ENOENT, "there was no update yet");
+  }
+  const luo::Timeline timeline = parts_.core.updates().timeline(*update);
+  const auto entries = timeline.entries();
+  const uint64_t start = entries.empty() ? 0 : entries.front().start_ns;
+  Json list = Json::array();
+  Json blackout_start;
+  Json blackout_end;
+  for (const auto& entry : entries) {
+    const uint64_t from = (entry.start_ns - std::min(start, entry.start_ns)) / 1000;
+    const Json to = entry.end_ns == 0 ? Json() : Json((entry.end_ns - start) / 1000);
+    if (entry.what == "blackout") {
+      blackout_start = from;
+      blackout_end = to;
+    }
+    list.push_back(
+        Json{{"who", entry.who}, {"what", entry.what}, {"start_us", from}, {"end_us", to}});
+  }
+  Json reply = update_summary(*update);
+  reply["blackout_start_us"] = blackout_start;
+  reply["blackout_end_us"] = blackout_end;
+  reply["lost"] = timeline.lost();
+  reply["entries"] = std::move(list);
+  for (const char* extra : {"step", "from_generation", "to_generation"}) reply.erase(extra);
+  return std::optional(std::move(reply));
+}
+
+Result<std::optional<Json>> Methods::log(const luo::Caller& caller, const Json& parameters,
+                                         Waiting&) {
+  const auto name = TRY(wire::param<std::optional<std::string>>(parameters, "service"));
+  const bool previous = TRY(wire::param<bool>(parameters, "previous"));
+  const auto lines = TRY(wire::param<uint64_t>(parameters, "lines"));
+  const auto after = TRY(wire::param<std::optional<uint64_t>>(parameters, "after"));
+  if (name) {
+    const abi::ServiceSlot* service = TRY(service_named(caller, *name));
+    const auto read = TRY(supervisor_.logs().read(service->name, service->uid, lines,
+                                                  after ? static_cast<int64_t>(*after) : -1));
+    return std::optional(Json{{"text", read.text}, {"position", read.position}});
+  }
+  if (caller.uid != 0 && caller.uid != geteuid()) {
+    return fail(EPERM, "outlived's log is for root and its own user");
+  }
+  const std::string all = parts_.read_log(previous);
+  std::string_view text = all;
+  if (after) {
+    // Positions count bytes ever written; the recorder keeps the last ones.
+    const uint64_t written = parts_.log_written();
+    const uint64_t fresh = written > *after ? written - *after : 0;
+    text.remove_prefix(text.size() - std::min<uint64_t>(fresh, text.size()));
+  } else {
+    size_t start = text.size();
+    for (uint64_t seen = 0; start > 0; --start) {
+      if (text[start - 1] == '\n' && start != text.size() && ++seen == lines) break;
+    }
+    text.remove_prefix(start);
+  }
+  constexpr size_t kMost = 96 << 10;
+  if (text.size() > kMost) text.remove_prefix(text.size() - kMost);
+  return std::optional(
+      Json{{"text", std::string(text)}, {"position", previous ? 0 : parts_.log_written()}});
+}
+
+}  // namespace outlive::daemon

@@ -1,0 +1,100 @@
+#include "daemon/notify.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "daemon/supervisor.h"
+
+namespace outlive::daemon {
+
+std::string NotifySockets::path(uint64_t instance) const {
+  return fmt::format("{}/notify-{:016x}", parts_.runtime.path, instance);
+}
+
+Result<UniqueFd> NotifySockets::make(uint64_t instance) {
+  UniqueFd socket = TRY(sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK));
+  const sys::UnixAddress address = TRY(sys::unix_address(path(instance)));
+  TRY(sys::bind(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length)
+          .context("{}", path(instance)));
+  // The name holds 64 random bits that only the service is told.
+  if (::chmod(path(instance).c_str(), 0666) != 0) return fail_errno(path(instance));
+  watch(socket, instance);
+  return socket;
+}
+
+void NotifySockets::watch(BorrowedFd socket, uint64_t instance) {
+  const Status added = parts_.loop.add(
+      socket, EPOLLIN, [this, socket, instance](uint32_t) { readable(socket, instance); });
+  if (!added) log_error("notify socket: {}", added.error().message);
+}
+
+void NotifySockets::drop(BorrowedFd socket, uint64_t instance) {
+  readable(socket, instance);  // what its process said last
+  parts_.loop.remove(socket);
+  const Status gone = sys::unlink(path(instance));
+  static_cast<void>(gone);
+  parts_.closer.close(socket);
+}
+
+void NotifySockets::readable(BorrowedFd socket, uint64_t instance) {
+  for (int i = 0; i < 16; ++i) {
+    char text[8192];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 253)];
+    iovec part{text, sizeof text};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    const Result<size_t> got = sys::recvmsg(socket, header, MSG_DONTWAIT);
+    if (!got) return;
+    std::vector<UniqueFd> fds;
+    for (cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, one)) {
+      if (one->cmsg_level != SOL_SOCKET || one->cmsg_type != SCM_RIGHTS) continue;
+      const size_t count = (one->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (size_t k = 0; k < count; ++k) {
+        int number;
+        memcpy(&number, CMSG_DATA(one) + k * sizeof number, sizeof number);
+        fds.emplace_back(number);
+      }
+    }
+    if (header.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) {
+      log_warning("instance {:x}: a notification was too long or its fds did not fit", instance);
+    }
+    message(instance, std::string_view(text, *got), std::move(fds));
+  }
+}
+
+void NotifySockets::message(uint64_t instance, std::string_view text, std::vector<UniqueFd> fds) {
+  bool ready = false;
+  bool store = false;
+  bool remove = false;
+  std::string name = "stored";
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line == "READY=1") ready = true;
+    if (line == "STOPPING=1") supervisor_.notify_stopping(instance);
+    if (line == "FDSTORE=1") store = true;
+    if (line == "FDSTOREREMOVE=1") remove = true;
+    if (line.starts_with("FDNAME=")) name = line.substr(7);
+  }
+  if (remove) {
+    const Status removed = supervisor_.remove_stored(instance, name);
+    if (!removed) log_warning("FDSTOREREMOVE: {}", removed.error().message);
+  } else if (store) {
+    for (UniqueFd& fd : fds) {
+      const Status stored = supervisor_.store_fd(instance, name, std::move(fd));
+      if (!stored) log_warning("FDSTORE: {}", stored.error().message);
+    }
+  }
+  for (UniqueFd& fd : fds) {
+    if (fd.valid()) parts_.closer.close(BorrowedFd(fd.release()));
+  }
+  if (ready) supervisor_.notify_ready(instance);
+}
+
+}  // namespace outlive::daemon

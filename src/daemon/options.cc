@@ -1,0 +1,71 @@
+#include "daemon/options.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+namespace outlive::daemon {
+namespace {
+
+std::string default_config_path() {
+  if (geteuid() == 0) return "/etc/outlive/outlive.toml";
+  if (const char* xdg = getenv("XDG_CONFIG_HOME"); xdg != nullptr && *xdg == '/') {
+    return std::string(xdg) + "/outlive/outlive.toml";
+  }
+  const char* home = getenv("HOME");
+  return std::string(home != nullptr ? home : "") + "/.config/outlive/outlive.toml";
+}
+
+}  // namespace
+
+std::optional<int> parse_options(int argc, char** argv, Options& options) {
+  CLI::App app(
+      "outlived keeps file descriptors, memory and the state behind them alive while the thing "
+      "that uses them is replaced.");
+  app.name("outlived");
+  app.set_version_flag("--version", "outlived " OUTLIVE_VERSION);
+  app.add_option("--config", options.config, "Configuration file; see outlive.toml(5)");
+  app.add_flag("--check-config", options.check_config,
+               "Only read the configuration: 0 if it is good, else file, line and key");
+  app.add_option("--check", options.check_image,
+                 "Only read this image of an arena: 0 if it is good, 78 if it is refused");
+  app.add_option("--runtime-dir", options.runtime_dir, "Folder of the sockets");
+  app.add_option("--state-dir", options.state_dir, "Folder of logs and saved images");
+  app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug");
+  const CLI::IsMember on_off({"on", "off"});
+  app.add_option("--kho", options.kho, "on or off: [kho] enabled")->check(on_off);
+  app.add_option("--liveupdate", options.liveupdate, "on or off: [liveupdate] enabled")
+      ->check(on_off);
+  app.add_flag("--no-keeper", options.no_keeper,
+               "One process, which nobody replaces: for valgrind and debuggers");
+  app.footer(
+      "Examples:\n"
+      "  outlived                          as any user; the sockets' folder is logged\n"
+      "  outlived --check-config --config /etc/outlive/outlive.toml\n"
+      "  outlive run --name web -- ./web   then starts a service under it");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return std::nullopt;
+}
+
+Result<Config> load_config(const Options& options) {
+  const bool given = !options.config.empty();
+  const std::string path = given ? options.config : default_config_path();
+  Config config = TRY(read_config(path, given));
+  if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
+  if (!options.state_dir.empty()) config.state_dir = options.state_dir;
+  if (!options.log_level.empty() && !parse_log_level(options.log_level, &config.log_level)) {
+    return fail(EINVAL, "--log-level={}: error, warning, notice, info or debug is expected",
+                options.log_level);
+  }
+  if (!options.kho.empty()) config.kho_enabled = options.kho == "on";
+  if (!options.liveupdate.empty()) config.liveupdate_enabled = options.liveupdate == "on";
+  TRY(check_config(config));
+  return config;
+}
+
+}  // namespace outlive::daemon

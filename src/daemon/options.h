@@ -1,0 +1,28 @@
+// The command line of outlived.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/config.h"
+
+namespace outlive::daemon {
+
+struct Options {
+  std::string config;  // "": the default place
+  std::string runtime_dir;
+  std::string state_dir;
+  std::string log_level;
+  std::string kho;         // "", "on", "off"
+  std::string liveupdate;  // "", "on", "off"
+  std::string check_image;
+  bool check_config = false;
+  bool no_keeper = false;
+};
+
+// An exit code when the process shall end at once (--help, --version, a usage error).
+std::optional<int> parse_options(int argc, char** argv, Options& options);
+// The file, overridden by the options, and checked as a whole.
+Result<Config> load_config(const Options& options);
+
+}  // namespace outlive::daemon

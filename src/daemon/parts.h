@@ -1,0 +1,37 @@
+// What the daemon's parts share. Owned by the worker; all of one thread.
+#pragma once
+
+#include <string>
+
+#include "base/clock.h"
+#include "daemon/config.h"
+#include "daemon/loop.h"
+#include "luo/core.h"
+#include "machine/process/closer.h"
+#include "machine/process/control.h"
+#include "machine/process/launch.h"
+#include "wire/runtime_dir.h"
+
+namespace outlive::daemon {
+
+struct Parts {
+  const Config& config;
+  wire::RuntimeDir runtime;
+  std::string state_dir;
+  machine::Control& control;
+  Loop& loop;
+  machine::Closer& closer;
+  machine::LaunchQueue& launches;
+  kho::Arena& arena;
+  luo::Core& core;
+  const Clock& clock;
+  uint64_t started_ns;                 // of this worker's life
+  std::function<void()> request_stop;  // ends the daemon, services first
+  std::function<std::string(bool previous)> read_log;
+  std::function<uint64_t()> log_written;
+
+  luo::Records& records() const { return core.records(); }
+  uint64_t now() const { return clock.now_ns(); }
+};
+
+}  // namespace outlive::daemon

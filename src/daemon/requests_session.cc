@@ -1,0 +1,283 @@
+// Requests on session connections.
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/device.h"
+#include "daemon/requests.h"
+#include "daemon/supervisor.h"
+#include "wire/body.h"
+
+namespace outlive::daemon {
+
+using abi::Request;
+using luo::Direction;
+using luo::Session;
+
+Requests::Handler Requests::session_handler(Request request) {
+  switch (request) {
+    case Request::kPreserveFd: return &Requests::preserve_fd;
+    case Request::kPreserveMany: return &Requests::preserve_many;
+    case Request::kUnpreserveFd: return &Requests::unpreserve_fd;
+    case Request::kUnpreserveMany: return &Requests::unpreserve_many;
+    case Request::kRetrieveFd: return &Requests::retrieve_fd;
+    case Request::kRetrieveMany: return &Requests::retrieve_many;
+    case Request::kFinish: return &Requests::finish;
+    case Request::kAdopt: return &Requests::adopt;
+    case Request::kGetName: return &Requests::get_name;
+    case Request::kListFiles: return &Requests::list_files;
+    default: return nullptr;
+  }
+}
+
+Outcome Requests::handle(Connection& connection, wire::Message& message) {
+  const bool device = connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kDevice);
+  const Handler handler =
+      device ? device_handler(message.request()) : session_handler(message.request());
+  if (handler == nullptr) {
+    return Outcome::error(fail(EINVAL, "request {:#x} is none of a {}'s",
+                               unsigned{message.header.request},
+                               device ? "device" : "session"));
+  }
+  Result<Outcome> outcome = (this->*handler)(connection, message);
+  if (outcome) return std::move(*outcome);
+  const int code = outcome.error().code;
+  if (code == EDQUOT || code == EPERM || code == EMFILE) {
+    log_notice("uid {} pid {}: {}", connection.slot->uid, connection.slot->pid,
+               outcome.error().message);
+  }
+  return Outcome::error(outcome.error());
+}
+
+Outcome Requests::done(std::vector<std::byte> body) {
+  Outcome outcome;
+  outcome.body = std::move(body);
+  return outcome;
+}
+
+Outcome Requests::echo(const wire::Message& message) {
+  Outcome outcome;
+  outcome.body.assign(message.body.begin(), message.body.end());
+  outcome.committed = true;
+  return outcome;
+}
+
+luo::Core::Also Requests::reply_words(Connection& connection, const wire::Message& message) {
+  return [this, &connection, sequence = message.header.sequence](luo::Change& change) {
+    device_.record_reply(change, connection, sequence, 0);
+  };
+}
+
+Result<Session*> Requests::session_of(Connection& connection, Direction wanted) {
+  Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  const luo::Caller caller = connection.caller();
+  if (const auto* service = parts_.core.services().at(caller.service); service != nullptr) {
+    switch (parts_.core.updates().access(*service, caller.generation)) {
+      case luo::Updates::Access::kStale:
+        return fail(ESTALE, "session '{}' belongs to the next version now", session->name);
+      case luo::Updates::Access::kNotOffered:
+        if (wanted == Direction::kIncoming) {
+          return fail(EAGAIN, "session '{}' is not offered yet: wait for adopt", session->name);
+        }
+        break;
+      default: break;
+    }
+  }
+  if (parts_.core.sessions().direction(*session, caller) != wanted) {
+    return fail(EINVAL, "session '{}' is {}", session->name,
+                wanted == Direction::kIncoming ? "outgoing" : "incoming");
+  }
+  return session;
+}
+
+Result<Session*> Requests::changeable(Connection& connection) {
+  Session* session = TRY(session_of(connection, Direction::kOutgoing));
+  const auto* service = parts_.core.services().at(connection.slot->service);
+  if (service != nullptr &&
+      connection.slot->generation == service->generation) {
+    for (const auto& one :
+         device_.participants(connection.slot->service, connection.slot->generation)) {
+      if (parts_.core.updates().frozen_for(*service, one.connection)) {
+        return fail(EBUSY, "session '{}' is frozen by an update", session->name);
+      }
+    }
+  }
+  return session;
+}
+
+Result<Outcome> Requests::preserve_fd(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::FdRequest>(message.body));
+  const uint64_t tokens[] = {body.token};
+  return preserve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::preserve_many(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::ManyRequest>(message.body));
+  if (body.count == 0 || body.count > abi::kMaxFds) {
+    return fail(EINVAL, "{} files, 1 to {} go into one request", body.count, abi::kMaxFds);
+  }
+  const auto tokens = TRY(wire::read_tail<uint64_t>(message.body, body.count));
+  return preserve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::preserve(Connection& connection, wire::Message& message,
+                                   std::span<const uint64_t> tokens) {
+  TRY(enabled());
+  Session* session = TRY(changeable(connection));
+  for (const uint64_t token : tokens) {  // before the fds, as the kernel
+    if (session->files.find(token) != nullptr) {
+      return fail(EEXIST, "session '{}': token {:#x} is used", session->name, token);
+    }
+  }
+  TRY(wire::expect_fds(message, tokens.size()));
+  std::vector<luo::NewFile> files;
+  for (size_t i = 0; i < tokens.size(); ++i) files.push_back({tokens[i], message.fds[i]});
+  luo::Change change(parts_.records());
+  auto preserving = TRY(parts_.core.files().preserve(change, *session, files));
+  device_.record_reply(change, connection, message.header.sequence, 0);
+  change.commit();
+  preserving.committed();
+  for (UniqueFd& fd : message.fds) static_cast<void>(fd.release());  // the records hold them
+  return echo(message);
+}
+
+Result<Outcome> Requests::unpreserve_fd(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::FdRequest>(message.body));
+  const uint64_t tokens[] = {body.token};
+  return unpreserve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::unpreserve_many(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::ManyRequest>(message.body));
+  if (body.count == 0 || body.count > abi::kMaxFds) {
+    return fail(EINVAL, "{} files, 1 to {} go into one request", body.count, abi::kMaxFds);
+  }
+  const auto tokens = TRY(wire::read_tail<uint64_t>(message.body, body.count));
+  return unpreserve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::unpreserve(Connection& connection, wire::Message& message,
+                                     std::span<const uint64_t> tokens) {
+  Session* session = TRY(changeable(connection));
+  std::vector<abi::FileSlot*> files;
+  for (const uint64_t token : tokens) {
+    abi::FileSlot* slot = session->files.find(token);
+    if (slot == nullptr) return fail(ENOENT, "session '{}': no token {:#x}", session->name, token);
+    if (std::find(files.begin(), files.end(), slot) != files.end()) {
+      return fail(EINVAL, "session '{}': token {:#x} twice in a request", session->name, token);
+    }
+    files.push_back(slot);
+  }
+  luo::Change change(parts_.records());
+  auto removing = parts_.core.files().remove(change, *session, std::move(files), false);
+  device_.record_reply(change, connection, message.header.sequence, 0);
+  change.commit();
+  removing.committed();
+  return echo(message);
+}
+
+Result<Outcome> Requests::retrieve_fd(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::FdRequest>(message.body));
+  const uint64_t tokens[] = {body.token};
+  return retrieve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::retrieve_many(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::ManyRequest>(message.body));
+  if (body.count == 0 || body.count > abi::kMaxFds) {
+    return fail(EINVAL, "{} files, 1 to {} go into one request", body.count, abi::kMaxFds);
+  }
+  const auto tokens = TRY(wire::read_tail<uint64_t>(message.body, body.count));
+  return retrieve(connection, message, tokens);
+}
+
+Result<Outcome> Requests::retrieve(Connection& connection, wire::Message& message,
+                                   std::span<const uint64_t> tokens) {
+  Session* session = TRY(session_of(connection, Direction::kIncoming));
+  Outcome outcome = echo(message);
+  luo::Change change(parts_.records());
+  Error refused{0, {}};
+  for (const uint64_t token : tokens) {
+    Result<BorrowedFd> fd = parts_.core.files().retrieve(change, *session, token);
+    if (!fd) {
+      refused = fd.take_error();
+      break;
+    }
+    outcome.fds.push_back(*fd);
+  }
+  // A failed retrieve is an outcome that is kept, too: the record says so for ever.
+  if (refused.code != 0) outcome = Outcome::error(refused);
+  device_.record_reply(change, connection, message.header.sequence, outcome.result);
+  change.commit();
+  outcome.committed = true;
+  return outcome;
+}
+
+Result<Outcome> Requests::finish(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::FinishRequest>(message.body));
+  Session* session = TRY(session_of(connection, Direction::kIncoming));
+  if (body.reserved != 0) return fail(EINVAL, "finish: reserved is {}, not 0", body.reserved);
+  auto* service = parts_.core.services().at(connection.slot->service);
+  if (service != nullptr && connection.slot->generation != service->generation) {
+    return fail(EBUSY, "session '{}': finish comes after committed", session->name);
+  }
+  TRY(parts_.core.finish_files(*session, reply_words(connection, message)));
+  // Empty, it is nobody's inheritance any more.
+  if (service != nullptr) TRY(parts_.core.adopt(*session, *service));
+  Outcome outcome = echo(message);
+  if (service != nullptr) {
+    outcome.after = [this, service] { parts_.core.updates().sessions_changed(*service); };
+  }
+  return outcome;
+}
+
+Result<Outcome> Requests::adopt(Connection& connection, wire::Message& message) {
+  TRY(wire::read_body<abi::SizeOnly>(message.body));
+  Session* session = TRY(session_of(connection, Direction::kIncoming));
+  abi::ServiceSlot* service = TRY(service_of(connection));
+  if (connection.slot->generation != service->generation) {
+    return fail(EBUSY, "session '{}': adopt comes after committed", session->name);
+  }
+  TRY(parts_.core.adopt(*session, *service, reply_words(connection, message)));
+  Outcome outcome = echo(message);
+  outcome.after = [this, service] { parts_.core.updates().sessions_changed(*service); };
+  return outcome;
+}
+
+Result<Outcome> Requests::get_name(Connection& connection, wire::Message& message) {
+  auto body = TRY(wire::read_body<abi::GetNameRequest>(message.body));
+  const Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  wire::write_name(session->name, body.name);
+  return done(pack(body));
+}
+
+Result<Outcome> Requests::list_files(Connection& connection, wire::Message& message) {
+  const auto body = TRY(wire::read_body<abi::ListRequest>(message.body));
+  const Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  constexpr size_t kMost = (abi::kMaxBody - sizeof(abi::ListReply)) / sizeof(abi::FileEntry);
+  std::vector<abi::FileEntry> entries;
+  auto reply = wire::sized<abi::ListReply>();
+  for (const abi::FileSlot* slot : session->files.ordered()) {
+    if (slot->order <= body.after) continue;
+    if (entries.size() == kMost) {
+      reply.next = entries.back().order;
+      break;
+    }
+    abi::FileEntry entry{};
+    entry.token = slot->token;
+    entry.order = slot->order;
+    entry.retrieved = (slot->flags & abi::kFileRetrieved) != 0;
+    if (const auto facts = parts_.core.context().classify(BorrowedFd(static_cast<int>(slot->fd)))) {
+      entry.survival =
+          static_cast<uint32_t>(parts_.core.files().handler_of(*slot)->survival(*facts));
+    }
+    memcpy(entry.compatible, slot->compatible, sizeof entry.compatible);
+    entries.push_back(entry);
+  }
+  reply.count = static_cast<uint32_t>(entries.size());
+  return done(pack(reply, entries));
+}
+
+}  // namespace outlive::daemon

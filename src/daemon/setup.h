@@ -1,0 +1,25 @@
+// What outlived opens before the first clone: the folder, the lock, the arena, the listeners. All of
+// it stays open for the life of the table, so it is borrowed everywhere.
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/config.h"
+#include "wire/runtime_dir.h"
+
+namespace outlive::daemon {
+
+struct Setup {
+  // EEXIST: another outlived is at this folder (its pid is named).
+  static Result<Setup> make(const Config& config);
+
+  wire::RuntimeDir runtime;
+  std::string state_dir;
+  BorrowedFd lock;
+  BorrowedFd arena;
+  BorrowedFd device_listener;
+  BorrowedFd control_listener;
+};
+
+}  // namespace outlive::daemon

@@ -1,0 +1,126 @@
+// The supervisor: starts the services that outlived was asked to run, watches them, starts them
+// again, stops them in order; and does for luo::Updates what has to do with processes.
+//
+// Happy path:   run -> launch -> (record committed, gate opened) -> ready -> running -> stop
+// Unhappy path: a process ends: its sessions turn incoming, the restart policy says what follows;
+//               many deaths in a row make the pause longer, too many end it (state failed).
+// Threads: one. Nothing here waits: who wants to know is told through the observer.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+
+#include "daemon/parts.h"
+#include "daemon/service_log.h"
+
+namespace outlive::daemon {
+
+class Device;
+class NotifySockets;
+
+class Supervisor final : public luo::UpdateHost {
+ public:
+  // Told of what people wait for. Addresses of slots.
+  struct Observer {
+    std::function<void(const abi::ServiceSlot&)> service_changed = [](const auto&) {};
+    std::function<void(const abi::UpdateSlot&)> update_progress = [](const auto&) {};
+    std::function<void(const abi::UpdateSlot&)> update_over = [](const auto&) {};
+    std::function<void(uint64_t service)> service_gone = [](uint64_t) {};
+  };
+
+  Supervisor();
+  ~Supervisor() override;
+  // Before any other call: the core needs its host, the host needs the core.
+  void bind(Parts& parts, Device& device);
+  // What the records say runs; children that no record names are killed. Then the updates resume.
+  void start();
+  // Starts what the configuration names and no record has.
+  void start_configured();
+
+  struct NewService {
+    std::string name;
+    ServiceSpec spec;
+    uint64_t request_id[2] = {0, 0};
+  };
+  // EEXIST: it runs already. A stopped or failed one of that name is started with the new spec.
+  Result<abi::ServiceSlot*> run(const luo::Caller& caller, NewService service);
+  // Ends its process and removes the record; sessions go with it.
+  void stop(abi::ServiceSlot& service);
+  // Stops all, last started first, one at a time; `done` when the last is gone.
+  void stop_all(std::function<void()> done);
+  Result<abi::UpdateSlot*> update(abi::ServiceSlot& service, const ServiceSpec& spec,
+                                  const uint64_t (&request_id)[2], bool rollback);
+
+  struct Identity {
+    uint64_t service = 0;
+    uint64_t generation = 0;
+    uint64_t update = 0;
+    abi::Role role = abi::Role::kNone;
+  };
+  // Whose process this is: by pid, or by $OUTLIVE_INSTANCE.
+  Identity identify(int64_t pid, uint64_t instance);
+  // Is closing all it has because it ends (PF_EXITING)?
+  bool is_dying(int64_t pid) const;
+  void service_ready(abi::ServiceSlot& service);
+  // By READY=1: of the serving or the succeeding process.
+  void notify_ready(uint64_t instance);
+  void notify_stopping(uint64_t instance);
+  // FDSTORE=1: keeps the fd for the next one. Takes it.
+  Status store_fd(uint64_t instance, std::string_view name, UniqueFd fd);
+  Status remove_stored(uint64_t instance, std::string_view name);
+
+  void child_exited(const machine::ChildExit& exit);
+  void tick(uint64_t now_ns);
+  uint64_t next_deadline() const;
+  ServiceSpec spec_of(const abi::ServiceSlot& service) const;
+  std::vector<std::string> last_words(const abi::ServiceSlot& service, size_t lines) const;
+  ServiceLogs& logs() { return logs_; }
+  Observer observer;
+
+  // luo::UpdateHost
+  Status start_successor(abi::ServiceSlot& service, abi::UpdateSlot& update) override;
+  std::vector<luo::Participant> participants(const abi::ServiceSlot& service,
+                                             uint64_t generation) override;
+  void send_event(uint64_t connection, abi::Step step, uint64_t update, uint64_t deadline_ns,
+                  std::string_view reason) override;
+  void kill(const abi::ProcessWords& process) override;
+  void retire(const abi::ProcessWords& process) override;
+  bool alive(const abi::ProcessWords& process) override;
+  void drop_generation(const abi::ServiceSlot& service, uint64_t generation) override;
+  void progress(const abi::UpdateSlot& update) override { observer.update_progress(update); }
+  void over(const abi::UpdateSlot& update) override { observer.update_over(update); }
+  void idle(abi::ServiceSlot& service) override;
+
+ private:
+  // What a launch is for; its callback finds the records again by address.
+  void launch(abi::ServiceSlot& service);
+  void launched(uint64_t service, const abi::ProcessWords& process,
+                const Result<machine::Launched>& result);
+  Result<machine::LaunchSpec> launch_spec(const abi::ServiceSlot& service, const ServiceSpec& spec,
+                                          abi::ProcessWords& process, int64_t program_fd);
+  Status add_listen_fds(const abi::ServiceSlot& service, const ServiceSpec& spec,
+                        machine::LaunchSpec& into);
+  Status open_listeners(abi::ServiceSlot& service, const ServiceSpec& spec);
+  Result<luo::Session*> internal_session(abi::ServiceSlot& service, std::string_view name);
+  std::string internal_name(const abi::ServiceSlot& service, std::string_view name) const;
+  void died(abi::ServiceSlot& service, const machine::ChildExit& exit);
+  void set_state(abi::ServiceSlot& service, abi::ServiceState state);
+  void terminate(abi::ServiceSlot& service);
+  void forget_process(luo::Change& change, abi::ProcessWords& words);
+  void stop_next();
+  void kill_group(int64_t pid, int signal);
+  uint64_t new_instance() const;
+  abi::ServiceSlot* by_instance(uint64_t instance, bool* successor, abi::UpdateSlot** update);
+
+  Parts* parts_ = nullptr;
+  Device* device_ = nullptr;
+  std::unique_ptr<NotifySockets> notify_;
+  ServiceLogs logs_;
+  std::map<uint64_t, uint64_t> due_;  // service address: when to start it, settle it or kill it
+  std::deque<uint64_t> stop_queue_;
+  std::function<void()> all_stopped_;
+  std::map<int64_t, uint64_t> settling_;  // pids of successors that say nothing: ready at this time
+};
+
+}  // namespace outlive::daemon

@@ -1,0 +1,286 @@
+#include "daemon/worker.h"
+
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "daemon/control_server.h"
+#include "daemon/device.h"
+#include "daemon/hold_server.h"
+#include "daemon/recorder.h"
+#include "files/classify.h"
+#include "files/memfd/memfd_device.h"
+
+namespace outlive::daemon {
+
+namespace {
+
+// The part of the core's host that exists before the loop does: fds that attach wants closed wait.
+struct Releases {
+  machine::Closer* closer = nullptr;
+  std::vector<BorrowedFd> early;
+  void take(BorrowedFd fd) { closer != nullptr ? closer->close(fd) : early.push_back(fd); }
+};
+
+std::string local_path(BorrowedFd fd) {
+  sockaddr_un name{};
+  socklen_t length = sizeof name;
+  const Result<int> domain = sys::get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
+  if (!domain || *domain != AF_UNIX) return {};
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
+  return std::string(name.sun_path, strnlen(name.sun_path, sizeof name.sun_path));
+}
+
+// An arena that nobody has formatted yet is all holes.
+bool is_blank(BorrowedFd arena) {
+  abi::ArenaHeader header{};
+  const ssize_t got = ::pread(arena.get(), &header, sizeof header, 0);
+  static constexpr abi::ArenaHeader kBlank{};
+  return got == sizeof header &&
+         memcmp(header.compatible, kBlank.compatible, sizeof header.compatible) == 0;
+}
+
+void tell_service_manager(std::string_view text) {
+  const char* path = getenv("NOTIFY_SOCKET");
+  if (path == nullptr) return;
+  const auto address = sys::unix_address(path);
+  const auto socket = sys::socket(AF_UNIX, SOCK_DGRAM);
+  if (!address || !socket) return;
+  static_cast<void>(::sendto(socket->get(), text.data(), text.size(), MSG_NOSIGNAL,
+                             reinterpret_cast<const sockaddr*>(&address->address),
+                             address->length));
+}
+
+class Worker {
+ public:
+  Worker(WorkerInput& input, machine::WorkerContext& context)
+      : input_(input), control_(context.control), context_(context) {}
+
+  Status attach();
+  Status start();
+  int run();
+
+ private:
+  Status attach_core(luo::Context& context);
+  Result<std::vector<UniqueFd>> take_table();
+  Status turn();
+  void reap();
+  int timeout() const;
+
+  WorkerInput& input_;
+  machine::Control& control_;
+  machine::WorkerContext& context_;
+  Releases releases_;
+  Recorder recorder_;
+  std::unique_ptr<kho::Arena> arena_;
+  Supervisor supervisor_;
+  std::unique_ptr<luo::Core> core_;
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<machine::Closer> closer_;
+  std::unique_ptr<machine::LaunchQueue> launches_;
+  std::unique_ptr<Parts> parts_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<ControlServer> server_;
+  std::vector<UniqueFd> found_;  // accepted connections of a dead worker
+  bool stopping_ = false;    // by an operator
+  bool stop_begun_ = false;
+  bool stopped_ = false;
+};
+
+// ---- attach: the arena and the records ---------------------------------------------------------------
+
+Status Worker::attach() {
+  const uint64_t begun = system_clock().now_ns();
+  if (is_blank(input_.arena)) {
+    arena_ = TRY(kho::Arena::create(input_.arena));
+  } else {
+    kho::AttachReport report;
+    arena_ = TRY(kho::Arena::attach(input_.arena, &report));
+    if (report.reclaimed_folios + report.tracker_corrections != 0) {
+      log_notice("leak ledger: {} folios reclaimed, {} tracker bits corrected",
+                 report.reclaimed_folios, report.tracker_corrections);
+    }
+  }
+  luo::Context context;
+  context.handlers = &input_.handlers;
+  context.clock = &system_clock();
+  context.limits = input_.config.limits;
+  context.classify = files::classify;
+  context.release = [this](BorrowedFd fd) { releases_.take(fd); };
+  TRY(attach_core(context));
+  core_->updates().times = input_.config.times;
+  TRY(recorder_.open(*arena_, core_->fdt(), input_.config.regions));
+  log_info("worker {} attached in {} us: {} sessions, {} files", context_.start_number,
+           (system_clock().now_ns() - begun) / 1000, core_->sessions().size(),
+           core_->records().count(abi::PoolKind::kFile));
+  return {};
+}
+
+Status Worker::attach_core(luo::Context& context) {
+  if (!kho::RootFdt(*arena_).find_subtree(abi::kSubtreeRecords)) {
+    core_ = TRY(luo::Core::create(*arena_, context, supervisor_));
+    return {};
+  }
+  luo::Core::Report report;
+  core_ = TRY(luo::Core::attach(*arena_, context, supervisor_, &report));
+  if (report.records.redo_applied || report.records.undone != 0) {
+    log_info("a change of the worker before was {}, {} records undone",
+             report.records.redo_applied ? "carried on" : "complete", report.records.undone);
+  }
+  return {};
+}
+
+// ---- start: the table, the sockets, the updates ------------------------------------------------------
+
+// Closes what no record names; accepted connections of ours are found_ and become new clients.
+Result<std::vector<UniqueFd>> Worker::take_table() {
+  std::vector<BorrowedFd> named = core_->named_fds();
+  for (const BorrowedFd fd : control_.held_fds()) named.push_back(fd);
+  for (const BorrowedFd fd : {input_.arena, input_.device_listener, input_.control_listener,
+                              input_.lock}) {
+    named.push_back(fd);
+  }
+  std::sort(named.begin(), named.end());
+  std::vector<UniqueFd> found;
+  const auto adopt = [&](BorrowedFd fd) {
+    const std::string path = local_path(fd);
+    const bool ours = path == input_.runtime.liveupdate_socket() ||
+                      path == input_.runtime.control_socket();
+    if (ours) found.emplace_back(fd.get());
+    return ours;
+  };
+  const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
+  if (count.closed != 0) log_info("{} orphaned fds closed, {} connections taken on", count.closed,
+                                  count.adopted);
+  return found;
+}
+
+Status Worker::start() {
+  found_ = TRY(take_table());
+  Loop loop = TRY(Loop::create());
+  loop_ = std::make_unique<Loop>(std::move(loop));
+  closer_ = std::make_unique<machine::Closer>(control_);
+  launches_ = std::make_unique<machine::LaunchQueue>(control_);
+  releases_.closer = closer_.get();
+  // What attach released is closed already: no record named it when the table was taken.
+  releases_.early.clear();
+  parts_ = std::unique_ptr<Parts>(new Parts{
+      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
+      *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
+      [this](bool previous) { return recorder_.read(previous); },
+      [this] { return recorder_.written(); }});
+  device_ = std::make_unique<Device>(*parts_, supervisor_);
+  supervisor_.bind(*parts_, *device_);
+  server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
+  TRY(device_->start(input_.device_listener));
+  TRY(server_->start(input_.control_listener));
+  TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
+  if (context_.inner_keeper.valid()) {
+    TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
+  }
+  control_.set_worker_state(abi::WorkerState::kServing);
+  for (UniqueFd& fd : found_) {
+    const bool device = local_path(fd) == input_.runtime.liveupdate_socket();
+    device ? device_->take_on(std::move(fd)) : server_->take_on(std::move(fd));
+  }
+  found_.clear();
+  reap();
+  supervisor_.start();
+  supervisor_.start_configured();
+  if (context_.start_number == 1) {
+    tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
+    log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
+  }
+  return {};
+}
+
+// ---- the loop ------------------------------------------------------------------------------------------
+
+void Worker::reap() {
+  control_.drain_worker_wake();
+  launches_->pump();
+  while (const auto exit = control_.peek_exit()) {
+    supervisor_.child_exited(*exit);
+    control_.pop_exit();
+  }
+  for (const machine::Stranger& stranger : machine::list_strangers(control_)) {
+    const Status killed = machine::kill_stranger(control_, stranger.pid);
+    static_cast<void>(killed);
+    log_warning("pid {}: an orphan of a service (session {}) was killed", stranger.pid,
+                stranger.session);
+  }
+}
+
+int Worker::timeout() const {
+  uint64_t at = parts_->now() + 500'000'000;  // the heartbeat
+  for (const uint64_t other : {supervisor_.next_deadline(), core_->updates().next_deadline()}) {
+    if (other != 0) at = std::min(at, other);
+  }
+  if (closer_->pending() != 0) at = std::min(at, parts_->now() + 20'000'000);
+  const uint64_t now = parts_->now();
+  return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
+}
+
+Status Worker::turn() {
+  TRY(loop_->turn(timeout()));
+  const uint64_t now = parts_->now();
+  control_.beat(now);
+  reap();
+  core_->updates().tick(now);
+  supervisor_.tick(now);
+  launches_->pump();
+  closer_->tick(parts_->now());
+  return {};
+}
+
+int Worker::run() {
+  while (!stopped_) {
+    if (const Status turned = turn(); !turned) {
+      log_error("the event loop: {}", turned.error().message);
+      return machine::kRestartCode;
+    }
+    if ((control_.stop_requested() != 0 || stopping_) && !stop_begun_) {
+      stop_begun_ = true;
+      log_notice("stopping: services first");
+      tell_service_manager("STOPPING=1\n");
+      supervisor_.stop_all([this] { stopped_ = true; });
+    }
+  }
+  for (const auto& path : {input_.runtime.liveupdate_socket(), input_.runtime.control_socket()}) {
+    const Status gone = sys::unlink(path);
+    static_cast<void>(gone);
+  }
+  log_notice("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int worker_main(WorkerInput& input, machine::WorkerContext& context) {
+  set_log_role("worker");
+  static_cast<void>(files::memfd_device(1));
+  const auto hold_because = [&](std::string reason) {
+    return hold({context.control, input.runtime, input.control_listener, std::move(reason)});
+  };
+  if (context.hold) {
+    return hold_because(fmt::format("outlived's worker died {} times",
+                                    context.control.block().worker_deaths));
+  }
+  Worker worker(input, context);
+  if (const Status attached = worker.attach(); !attached) {
+    log_error("The incoming tree failed to initialize properly [{}], disabling live update",
+              errno_name(attached.error().code));
+    return hold_because(attached.error().message);
+  }
+  if (const Status started = worker.start(); !started) {
+    log_error("start: {}", started.error().text());
+    return EXIT_FAILURE;
+  }
+  return worker.run();
+}
+
+}  // namespace outlive::daemon

@@ -1,0 +1,34 @@
+// The worker: attaches the arena, takes up everything that is open in the table, and serves until it
+// is told to stop. The keeper makes another one whenever it dies.
+//
+// Happy path:   attach -> close orphans -> listen, resume updates -> loop -> services stopped -> 0
+// Unhappy path: the inherited state is refused: its device socket is closed and removed, and only
+//               control.sock answers, with the reason (hold_server.h); nothing in the arena changes.
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "daemon/config.h"
+#include "files/registry_defaults.h"
+#include "machine/process/keeper.h"
+#include "wire/runtime_dir.h"
+
+namespace outlive::daemon {
+
+// What main() opened before the first clone; the fds are in the shared table for good.
+struct WorkerInput {
+  Config config;
+  wire::RuntimeDir runtime;
+  std::string state_dir;
+  std::vector<std::unique_ptr<luo::FileHandler>> handlers;
+  BorrowedFd arena;
+  BorrowedFd device_listener;
+  BorrowedFd control_listener;
+  BorrowedFd lock;
+};
+
+// The process's exit code for the keeper (machine::KeeperOptions::worker_main).
+int worker_main(WorkerInput& input, machine::WorkerContext& context);
+
+}  // namespace outlive::daemon

@@ -1,0 +1,81 @@
+#include "kho/kernel_blobs.h"
+
+#include <libfdt.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "abi/kernel_blobs.h"
+#include "abi/luo.h"
+#include "kho/fdt.h"
+
+namespace outlive::kho {
+
+namespace {
+
+Error unknown_version(const std::string& version) {
+  return fail(EPROTO, "LUO: version '{}' is not known here (luo-v1 to luo-v5 are)", version);
+}
+
+Result<Phys> node_word(const void* fdt, const char* node_name, const char* compatible,
+                       const char* property) {
+  const int node = fdt_subnode_offset(fdt, 0, node_name);
+  if (node < 0) return fail(EUCLEAN, "LUO: no node '{}'", node_name);
+  const std::string version = fdt_string(fdt, node, abi::kPropCompatible);
+  if (version != compatible) {
+    return fail(EPROTO, "LUO: '{}': version '{}' is not '{}'", node_name, version, compatible);
+  }
+  const uint64_t word = TRY(fdt_word(fdt, node, property).context("LUO"));
+  return Phys{word};
+}
+
+Result<LuoBlob> parse_luo_fdt(std::span<const std::byte> bytes) {
+  TRY(check_fdt(bytes).context("LUO"));
+  const void* fdt = bytes.data();
+  LuoBlob blob;
+  blob.compatible = fdt_string(fdt, 0, abi::kPropCompatible);
+  if (blob.compatible == abi::kLuoFdtVersions[0]) {
+    blob.liveupdate_number = TRY(fdt_word(fdt, 0, abi::kPropLiveUpdateNumber).context("LUO"));
+    blob.sessions = TRY(node_word(fdt, abi::kNodeLuoSession, abi::kLuoSessionCompatible,
+                                  abi::kPropLuoSessionHeader));
+    blob.flbs =
+        TRY(node_word(fdt, abi::kNodeLuoFlb, abi::kLuoFlbCompatible, abi::kPropLuoFlbHeader));
+    return blob;
+  }
+  if (blob.compatible == abi::kLuoFdtVersions[1]) {
+    const uint64_t header = TRY(fdt_word(fdt, 0, abi::kPropLuoAbiHeader).context("LUO"));
+    blob.header = Phys{header};
+    return blob;
+  }
+  return unknown_version(blob.compatible);
+}
+
+}  // namespace
+
+Result<LuoBlob> parse_luo_blob(std::span<const std::byte> bytes) {
+  // FDT_MAGIC is big endian in every FDT.
+  constexpr unsigned char kMagic[] = {0xd0, 0x0d, 0xfe, 0xed};
+  if (bytes.size() >= sizeof(kMagic) && std::memcmp(bytes.data(), kMagic, sizeof(kMagic)) == 0) {
+    return parse_luo_fdt(bytes);
+  }
+  LuoBlob blob;
+  abi::LuoV5 raw{};
+  std::memcpy(&raw, bytes.data(), std::min(bytes.size(), sizeof(raw)));
+  for (const char c : raw.compatible) {
+    if (c == 0) break;
+    blob.compatible += c >= ' ' && c <= '~' ? c : '?';
+  }
+  if (std::ranges::find(abi::kLuoStructVersions, blob.compatible) ==
+      std::ranges::end(abi::kLuoStructVersions)) {
+    return unknown_version(blob.compatible);
+  }
+  if (bytes.size() < sizeof(raw)) {
+    return fail(EUCLEAN, "LUO: {} bytes of {}", bytes.size(), sizeof(raw));
+  }
+  blob.liveupdate_number = raw.liveupdate_num;
+  blob.sessions = Phys{raw.sessions_pa};
+  blob.flbs = Phys{raw.flbs_pa};
+  return blob;
+}
+
+}  // namespace outlive::kho

@@ -1,0 +1,191 @@
+#include "machine/process/closer.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/log.h"
+#include "machine/process/clone.h"
+
+namespace outlive::machine {
+namespace {
+
+constexpr size_t kBatch = 1024;  // numbers a write; the pipe takes 16 of them
+constexpr size_t kMostStuck = 64;
+// SIGKILL reaches what runs in user mode within an interrupt. What has not ended after this time
+// is asleep in the kernel and never comes back to user mode: it closes nothing more.
+constexpr uint64_t kDeathGraceNs = 200'000'000;
+
+// The page that worker and closer share.
+struct Progress {
+  uint64_t begun = 0;  // closer: closes that it was about to call
+  uint64_t done = 0;   // closer: closes that have returned
+};
+
+// The process. Nothing but system calls: it was cloned from a worker in the middle of anything.
+[[noreturn]] void run_closer(pid_t worker, BorrowedFd numbers, Progress* progress) {
+  die_with_parent(worker);
+  ::prctl(PR_SET_NAME, "outlived-closer");
+  std::array<int, kBatch> batch{};
+  for (;;) {
+    const ssize_t bytes = ::read(numbers.get(), batch.data(), sizeof batch);
+    if (bytes == -1 && errno == EINTR) continue;
+    if (bytes <= 0) ::_exit(0);
+    for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(int); ++i) {
+      store_word(progress->begun, progress->begun + 1);
+      ::close(batch[i]);
+      store_word(progress->done, progress->done + 1);
+    }
+  }
+}
+
+}  // namespace
+
+struct Closer::Process {
+  pid_t pid = 0;
+  UniqueFd pidfd;
+  UniqueFd read;
+  UniqueFd write;
+  sys::Mapping page;
+  uint64_t counted = 0;      // of progress().done
+  uint64_t since_ns = 0;     // the close at sent_.front() began then, or later
+  uint64_t killed_ns = 0;    // 0: alive
+  Progress& progress() const { return *reinterpret_cast<Progress*>(page.data()); }
+};
+
+Closer::Closer(Control& control, uint64_t timeout_ns)
+    : control_(control), timeout_ns_(timeout_ns) {}
+
+Closer::~Closer() {
+  if (process_ == nullptr) return;
+  static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
+  pollfd wait{process_->pidfd.get(), POLLIN, 0};
+  ::poll(&wait, 1, static_cast<int>(kDeathGraceNs / 1'000'000));
+  store_word(control_.block().closer_pidfd, int32_t{-1});
+  siginfo_t info{};
+  ::waitid(P_PIDFD, static_cast<id_t>(process_->pidfd.get()), &info, WEXITED | WNOHANG);
+}
+
+pid_t Closer::pid() const { return process_ != nullptr ? process_->pid : 0; }
+
+void Closer::close(BorrowedFd fd) { queue_.push_back(fd); }
+
+void Closer::tick(uint64_t now_ns) {
+  reap_stuck();
+  if (process_ != nullptr && pending() != 0) watch(now_ns);
+  if (process_ == nullptr && (queue_.empty() || !start(now_ns))) return;
+  if (process_->killed_ns != 0) return;
+  collect(now_ns);
+  if (!sent_.empty() && now_ns - process_->since_ns > timeout_ns_) {
+    give_up(now_ns);
+    return;
+  }
+  if (sent_.empty()) process_->since_ns = now_ns;
+  send();
+}
+
+bool Closer::start(uint64_t now_ns) {
+  if (stuck_.size() >= kMostStuck) return false;
+  auto made = std::make_unique<Process>();
+  Result<sys::Pipe> pipe = sys::pipe();
+  Result<sys::Mapping> page = sys::mmap(sizeof(Progress), PROT_READ | PROT_WRITE,
+                                        MAP_SHARED | MAP_ANONYMOUS, BorrowedFd());
+  // What fails here is tried again at the next tick: fds and processes come free.
+  if (!pipe || !page) return false;
+  made->read = std::move(pipe->read);
+  made->write = std::move(pipe->write);
+  made->page = page.take();
+  if (!sys::set_nonblocking(made->write, true)) return false;
+  const pid_t worker = ::getpid();
+  int32_t& shared_pidfd = control_.block().closer_pidfd;
+  const Result<pid_t> pid = clone_files(&shared_pidfd);
+  if (!pid) {
+    store_word(shared_pidfd, int32_t{-1});
+    log_warning("closer: {}", pid.error().text());
+    return false;
+  }
+  if (*pid == 0) run_closer(worker, made->read, &made->progress());
+  made->pid = *pid;
+  made->pidfd = UniqueFd(shared_pidfd);
+  made->since_ns = now_ns;
+  process_ = std::move(made);
+  return true;
+}
+
+void Closer::send() {
+  while (!queue_.empty()) {
+    // Never more than one write takes whole (PIPE_BUF is 4096 bytes = kBatch numbers).
+    std::array<int, kBatch> batch{};
+    const size_t count = std::min(queue_.size(), kBatch);
+    for (size_t i = 0; i < count; ++i) batch[i] = queue_[i].get();
+    const ssize_t bytes = ::write(process_->write.get(), batch.data(), count * sizeof(int));
+    if (bytes <= 0) return;  // full: the next tick
+    const auto taken = static_cast<ptrdiff_t>(static_cast<size_t>(bytes) / sizeof(int));
+    sent_.insert(sent_.end(), queue_.begin(), queue_.begin() + taken);
+    queue_.erase(queue_.begin(), queue_.begin() + taken);
+  }
+}
+
+// What the process has done since the last look.
+void Closer::collect(uint64_t now_ns) {
+  const uint64_t done = load_word(process_->progress().done);
+  const uint64_t more = std::min<uint64_t>(done - process_->counted, sent_.size());
+  if (more == 0) return;
+  sent_.erase(sent_.begin(), sent_.begin() + static_cast<ptrdiff_t>(more));
+  process_->counted = done;
+  process_->since_ns = now_ns;
+  closed_ += more;
+}
+
+void Closer::give_up(uint64_t now_ns) {
+  log_warning("closing fd {} takes longer than {} ms: given up", sent_.front().get(),
+              timeout_ns_ / 1'000'000);
+  static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
+  process_->killed_ns = now_ns;
+  bury(now_ns);
+}
+
+// It may have been killed by us, or by anyone else.
+void Closer::watch(uint64_t now_ns) {
+  pollfd wait{process_->pidfd.get(), POLLIN, 0};
+  const bool dead = ::poll(&wait, 1, 0) == 1;
+  if (dead && process_->killed_ns == 0) process_->killed_ns = now_ns;
+  if (process_->killed_ns != 0) bury(now_ns);
+}
+
+// Takes leave of a killed process, once it can't close anything any more.
+void Closer::bury(uint64_t now_ns) {
+  pollfd wait{process_->pidfd.get(), POLLIN, 0};
+  const bool dead = ::poll(&wait, 1, 0) == 1;
+  if (!dead && now_ns - process_->killed_ns < kDeathGraceNs) return;
+  collect(now_ns);
+  if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
+    // The blocked one: its number was free from the moment the close began. Never close it again.
+    sent_.pop_front();
+    ++closed_;
+    ++timeouts_;
+  }
+  queue_.insert(queue_.begin(), sent_.begin(), sent_.end());
+  sent_.clear();
+  store_word(control_.block().closer_pidfd, int32_t{-1});
+  stuck_.push_back(std::move(process_->pidfd));
+  process_.reset();
+  reap_stuck();
+}
+
+void Closer::reap_stuck() {
+  std::erase_if(stuck_, [](const UniqueFd& pidfd) {
+    pollfd wait{pidfd.get(), POLLIN, 0};
+    if (::poll(&wait, 1, 0) != 1) return false;
+    siginfo_t info{};
+    ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG);
+    return true;
+  });
+}
+
+}  // namespace outlive::machine

@@ -1,0 +1,158 @@
+#include "machine/process/control.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+namespace outlive::machine {
+
+ChildExit ChildExit::from_packed(pid_t pid, int64_t packed) {
+  return ChildExit{pid, static_cast<int>(packed >> 32), static_cast<int>(packed & 0xffffffff)};
+}
+
+std::string ChildExit::text() const {
+  switch (code) {
+    case CLD_EXITED:
+      return fmt::format("exit code {}", status);
+    case CLD_KILLED:
+    case CLD_DUMPED: {
+      const char* name = sigdescr_np(status);
+      return fmt::format("signal {} ({})", status, name != nullptr ? name : "?");
+    }
+    default:
+      return "ended";
+  }
+}
+
+Result<Control> Control::create() {
+  Control control;
+  control.memory_ = TRY(sys::memfd_create("outlive-control", 0));
+  TRY(sys::ftruncate(control.memory_, sizeof(abi::ControlBlock)));
+  control.mapping_ = TRY(sys::mmap(sizeof(abi::ControlBlock), PROT_READ | PROT_WRITE, MAP_SHARED,
+                                   control.memory_));
+  control.worker_wake_ = TRY(sys::eventfd(0));
+  control.keeper_wake_ = TRY(sys::eventfd(0));
+  // A new memfd is zeros, and that is an empty block.
+  control.block_ = reinterpret_cast<abi::ControlBlock*>(control.mapping_.data());
+  abi::ControlBlock& block = *control.block_;
+  memcpy(block.compatible, abi::kControlCompatible, sizeof abi::kControlCompatible);
+  block.worker_wake_fd = control.worker_wake_.get();
+  block.keeper_wake_fd = control.keeper_wake_.get();
+  block.worker_pidfd = block.spare_pidfd = block.closer_pidfd = block.keeper_pidfd = -1;
+  block.signal_fd = block.window_first = -1;
+  return control;
+}
+
+void Control::wake(BorrowedFd fd) {
+  const uint64_t one = 1;
+  // EAGAIN: the counter is full, so the fd is readable anyway.
+  [[maybe_unused]] const ssize_t written = ::write(fd.get(), &one, sizeof one);
+}
+
+void Control::drain(BorrowedFd fd) {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t read = ::read(fd.get(), &count, sizeof count);
+}
+
+void Control::set_worker_state(abi::WorkerState state) {
+  store_word(block_->worker_state, static_cast<uint64_t>(state));
+  wake_keeper();
+}
+
+std::optional<ChildExit> Control::peek_exit() const {
+  const uint64_t tail = load_word(block_->exit_tail);
+  if (tail == load_word(block_->exit_head)) return std::nullopt;
+  const abi::ExitEntry& entry = block_->exits[tail % abi::kExitRing];
+  return ChildExit::from_packed(static_cast<pid_t>(entry.pid), entry.status);
+}
+
+void Control::pop_exit() {
+  const uint64_t tail = load_word(block_->exit_tail);
+  if (tail == load_word(block_->exit_head)) return;
+  const abi::ExitEntry& exit = block_->exits[tail % abi::kExitRing];
+  abi::ChildEntry& entry = block_->children[exit.child % abi::kMaxChildren];
+  UniqueFd pidfd;
+  UniqueFd gate;
+  // Not so when a worker was killed just after it had freed the entry.
+  if (load_word(entry.pid) == exit.pid && load_word(entry.exit_slot) == tail + 1) {
+    pidfd = UniqueFd(static_cast<int>(entry.pidfd));
+    gate = UniqueFd(static_cast<int>(load_word(entry.gate_fd)));
+    store_word(entry.pid, int64_t{0});
+  }
+  // Closing comes last: killed before it, the fds are orphans. The other way round the next worker
+  // would close their numbers a second time, whoever has them by then.
+  store_word(block_->exit_tail, tail + 1);
+}
+
+std::vector<Child> Control::children() const {
+  std::vector<Child> list;
+  for (const abi::ChildEntry& entry : block_->children) {
+    const int64_t pid = load_word(entry.pid);
+    if (pid == 0 || load_word(entry.exit_slot) != 0) continue;
+    list.push_back({static_cast<pid_t>(pid), BorrowedFd(static_cast<int>(entry.pidfd)),
+                    load_word(entry.gate_fd) >= 0});
+  }
+  return list;
+}
+
+std::optional<Child> Control::child(pid_t pid) const {
+  const abi::ChildEntry* entry = find_entry(pid);
+  if (entry == nullptr) return std::nullopt;
+  return Child{pid, BorrowedFd(static_cast<int>(entry->pidfd)), load_word(entry->gate_fd) >= 0};
+}
+
+std::vector<BorrowedFd> Control::held_fds() const {
+  std::vector<BorrowedFd> list;
+  auto add = [&list](int64_t number) {
+    if (number >= 0) list.push_back(BorrowedFd(static_cast<int>(number)));
+  };
+  const abi::ControlBlock& block = *block_;
+  add(memory_.get());
+  for (const int64_t number :
+       {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd)}) {
+    add(number);
+  }
+  for (const int32_t* word :
+       {&block.worker_pidfd, &block.spare_pidfd, &block.closer_pidfd, &block.keeper_pidfd}) {
+    add(load_word(*word));
+  }
+  for (int64_t i = 0; block.window_first >= 0 && i < block.window_count; ++i) {
+    add(block.window_first + i);
+  }
+  for (const abi::ChildEntry& entry : block.children) {
+    if (load_word(entry.pid) == 0) continue;
+    add(entry.pidfd);
+    add(load_word(entry.gate_fd));
+  }
+  return list;
+}
+
+abi::ChildEntry* Control::find_entry(pid_t pid) const {
+  if (pid <= 0) return nullptr;
+  for (abi::ChildEntry& entry : block_->children) {
+    // An exited one may have had the same pid.
+    if (load_word(entry.pid) == pid && load_word(entry.exit_slot) == 0) return &entry;
+  }
+  return nullptr;
+}
+
+abi::ChildEntry* Control::free_entry() const {
+  for (abi::ChildEntry& entry : block_->children) {
+    if (load_word(entry.pid) == 0) return &entry;
+  }
+  return nullptr;
+}
+
+void Control::push_exit(abi::ChildEntry& entry, const ChildExit& exit) {
+  const uint64_t head = load_word(block_->exit_head);
+  const uint64_t slot = load_word(entry.exit_slot);
+  if (slot == 0 || slot > head) {  // else a keeper that died just after this has pushed it
+    store_word(entry.exit_slot, head + 1);
+    const auto index = static_cast<uint64_t>(&entry - block_->children);
+    block_->exits[head % abi::kExitRing] = {load_word(entry.pid), exit.packed(), index};
+    store_word(block_->exit_head, head + 1);
+  }
+  wake_worker();
+}
+
+}  // namespace outlive::machine

@@ -1,0 +1,107 @@
+// The spare: dormant, on the same fd table, with everything the keeper knew when it was cloned. It
+// waits for the keeper's death and becomes the keeper.
+//
+// Two workers on one arena must never be. So before it starts one it sees the old one dead, through
+// the pidfd that clone(2) itself wrote into the control block before that worker ran.
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "machine/process/clone.h"
+#include "machine/process/keeper_process.h"
+
+namespace outlive::machine {
+namespace {
+
+constexpr uint64_t kSpareRestNs = 100'000'000;  // between two spares, if one dies at once
+
+}  // namespace
+
+void KeeperProcess::check_spare() {
+  if (!options_.spare) return;
+  abi::ControlBlock& block = control_.block();
+  if (const pid_t pid = control_.spare_pid(); pid != 0) {
+    siginfo_t info{};
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0) return;
+    if (info.si_pid == 0) return;
+    const ChildExit exit{pid, info.si_code, info.si_status};
+    log_warning("spare died ({}), starting another", exit.text());
+    store_word(block.spare_pid, int64_t{0});
+  }
+  if (spare_is_due() && system_clock().now_ns() >= spare_not_before_) start_spare();
+}
+
+bool KeeperProcess::spare_is_due() const {
+  // An attaching worker closes what it doesn't know: no fd is opened meanwhile.
+  const abi::WorkerState state = control_.worker_state();
+  const bool attached =
+      state == abi::WorkerState::kServing || state == abi::WorkerState::kHolding;
+  return options_.spare && control_.spare_pid() == 0 && control_.worker_pid() != 0 && attached;
+}
+
+void KeeperProcess::start_spare() {
+  abi::ControlBlock& block = control_.block();
+  spare_not_before_ = system_clock().now_ns() + kSpareRestNs;
+  const UniqueFd old(load_word(block.spare_pidfd));
+  store_word(block.spare_pidfd, int32_t{-1});
+  const Result<pid_t> pid = clone_files(&block.spare_pidfd);
+  if (!pid) {
+    store_word(block.spare_pidfd, int32_t{-1});
+    log_warning("can't start a spare: {}", pid.error().text());
+    return;
+  }
+  if (*pid == 0) run_spare();
+  store_word(block.spare_pid, int64_t{*pid});
+}
+
+void KeeperProcess::run_spare() {
+  ::prctl(PR_SET_NAME, "outlived-spare");
+  set_log_role("spare");
+  pollfd keeper{control_.block().keeper_pidfd, POLLIN, 0};
+  while (::poll(&keeper, 1, -1) != 1) {
+  }
+  if (load_word(control_.block().ended) != 0) ::_exit(0);
+  take_over();
+  ::_exit(run());
+}
+
+void KeeperProcess::take_over() {
+  abi::ControlBlock& block = control_.block();
+  log_warning("keeper {} died, taking over", control_.keeper_pid());
+  ::prctl(PR_SET_NAME, "outlived");
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+  store_word(block.keeper_deaths, block.keeper_deaths + 1);
+  store_word(block.spare_pid, int64_t{0});
+  spare_not_before_ = 0;
+  await_dead(&block.worker_pidfd, "worker");
+  store_word(block.worker_pid, int64_t{0});
+  store_word(block.worker_deaths, block.worker_deaths + 1);
+  const UniqueFd old(load_word(block.keeper_pidfd));
+  store_word(block.keeper_pidfd, int32_t{-1});
+  store_word(block.keeper_pid, int64_t{::getpid()});
+  Result<UniqueFd> self = sys::pidfd_open(::getpid());
+  if (self) {
+    store_word(block.keeper_pidfd, int32_t{self->release()});
+  } else {
+    options_.spare = false;
+    log_error("no spare from now on: {}", self.error().text());
+  }
+  launcher_->clear_window();
+  reaper_.adopt();
+}
+
+// The dead keeper's worker dies by its PDEATHSIG; this only makes sure.
+void KeeperProcess::await_dead(int32_t* pidfd_word, const char* whom) {
+  const int32_t number = load_word(*pidfd_word);
+  if (number < 0) return;
+  pollfd dead{number, POLLIN, 0};
+  static_cast<void>(sys::pidfd_send_signal(BorrowedFd(number), SIGKILL));
+  constexpr int kLogEveryMs = 5000;
+  while (::poll(&dead, 1, kLogEveryMs) != 1) log_warning("waiting for the old {} to die", whom);
+}
+
+}  // namespace outlive::machine

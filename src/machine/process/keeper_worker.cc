@@ -1,0 +1,141 @@
+// The keeper's care for the worker: start, death, silence.
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "machine/process/clone.h"
+#include "machine/process/keeper_process.h"
+
+namespace outlive::machine {
+namespace {
+
+constexpr uint64_t kRetryNs = 1'000'000'000;  // after a clone that failed, and in hold mode
+// See closer.cc: what SIGKILL has not ended after this is asleep in the kernel for good.
+constexpr int kCloserGraceMs = 200;
+
+// Closes the pidfd that a word of the block names; the word first, so that whoever reads it never
+// finds the number of somebody else.
+void close_word(int32_t& word) {
+  const UniqueFd old(load_word(word));
+  store_word(word, int32_t{-1});
+}
+
+}  // namespace
+
+void KeeperProcess::start_worker() {
+  abi::ControlBlock& block = control_.block();
+  // Nothing of the worker before may be at work on the table or in the mailbox.
+  settle_closer();
+  launcher_->reset();
+  close_word(block.worker_pidfd);
+  const uint64_t now = system_clock().now_ns();
+  store_word(block.worker_state, static_cast<uint64_t>(abi::WorkerState::kAttaching));
+  store_word(block.worker_starts, block.worker_starts + 1);
+  heartbeat_.reset(now);
+  const Result<pid_t> pid = clone_files(&block.worker_pidfd);
+  if (!pid) {
+    store_word(block.worker_pidfd, int32_t{-1});
+    worker_not_before_ = now + kRetryNs;
+    log_error("can't start a worker, trying again: {}", pid.error().text());
+    return;
+  }
+  if (*pid == 0) run_worker();
+  worker_not_before_ = 0;
+  store_word(block.worker_pid, int64_t{*pid});
+}
+
+void KeeperProcess::run_worker() {
+  die_with_parent(control_.keeper_pid());
+  ::prctl(PR_SET_NAME, "outlived-worker");
+  set_log_role("worker");
+  WorkerContext context{control_, hold_, control_.block().worker_starts, BorrowedFd(), nullptr};
+  ::_exit(options_.worker_main(context));
+}
+
+// The dead worker's closer has SIGKILL from its PDEATHSIG. It must not close another number: the
+// next worker may have it for something else.
+void KeeperProcess::settle_closer() {
+  int32_t& word = control_.block().closer_pidfd;
+  const int32_t number = load_word(word);
+  if (number < 0) return;
+  static_cast<void>(sys::pidfd_send_signal(BorrowedFd(number), SIGKILL));
+  pollfd dead{number, POLLIN, 0};
+  ::poll(&dead, 1, kCloserGraceMs);
+  close_word(word);
+}
+
+void KeeperProcess::check_worker() {
+  const pid_t pid = control_.worker_pid();
+  if (pid == 0) {
+    if (system_clock().now_ns() >= worker_not_before_) start_worker();
+    return;
+  }
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) {
+    return;
+  }
+  store_word(control_.block().worker_pid, int64_t{0});
+  worker_ended({pid, info.si_code, info.si_status});
+}
+
+void KeeperProcess::worker_ended(const ChildExit& exit) {
+  abi::ControlBlock& block = control_.block();
+  const bool served = load_word(block.ever_served) != 0;
+  if (exit.code == CLD_EXITED && exit.status == 0) {
+    end_code_ = 0;
+    return;
+  }
+  if (exit.code == CLD_EXITED && exit.status != kRestartCode && !served) {
+    end_code_ = exit.status;  // it has said why
+    return;
+  }
+  const uint64_t now = system_clock().now_ns();
+  store_word(block.worker_deaths, block.worker_deaths + 1);
+  if (std::exchange(killed_by_us_, false)) {
+    start_worker();
+    return;
+  }
+  const bool too_many = deaths_.note(now);
+  if (too_many && control_.stop_requested() != 0) {
+    log_error("worker died ({}), too often: ending without it", exit.text());
+    end_code_ = 1;
+    return;
+  }
+  if (hold_) {
+    worker_not_before_ = now + kRetryNs;
+    log_warning("worker died ({}) in hold mode, starting another", exit.text());
+    return;
+  }
+  hold_ = too_many;
+  start_worker();  // before the log: everybody waits for it
+  log_warning("worker died ({}), starting another", exit.text());
+  if (hold_) {
+    log_error(
+        "the worker died {} times in {} s: holding everything, serving nobody (SIGHUP: try again, "
+        "SIGTERM: end)",
+        options_.most_deaths + 1, options_.death_window_ns / 1'000'000'000);
+  }
+}
+
+void KeeperProcess::check_heartbeat() {
+  abi::ControlBlock& block = control_.block();
+  const abi::WorkerState state = control_.worker_state();
+  if (state == abi::WorkerState::kServing) store_word(block.ever_served, uint64_t{1});
+  if (control_.worker_pid() == 0) return;
+  const uint64_t now = system_clock().now_ns();
+  if (!heartbeat_.hangs(now, load_word(block.heartbeat_ns), state)) return;
+  log_warning("worker {} doesn't answer (hung or stopped): killing it", control_.worker_pid());
+  heartbeat_.reset(now);  // SIGKILL may take its time
+  kill_worker();
+}
+
+void KeeperProcess::kill_worker() {
+  if (control_.worker_pid() == 0) return;
+  static_cast<void>(sys::pidfd_send_signal(BorrowedFd(control_.block().worker_pidfd), SIGKILL));
+}
+
+}  // namespace outlive::machine
