@@ -10,7 +10,6 @@ struct Hello : Participant, LineServer {
   Client client = Client::connect().expect("hello");
   Session session;
   Memory memory;  // its root is the counter
-
   void start(uint16_t port) {  // the first one: makes everything, and says what is to survive
     session = client.create_session("hello").expect("session");
     memory = Memory::create(session, kMemory, "hello").expect("memory");
@@ -30,7 +29,6 @@ struct Hello : Participant, LineServer {
     return "hello " + std::to_string(++*memory.root<uint64_t>()) + " from version " HELLO_VERSION +
            " pid " + std::to_string(getpid());
   }
-
   // The old one: stops, and then either goes on (the update was cancelled) or leaves.
   int freeze(const Event&) override { return serving = false; }
   void cancel(const Event&) override { serving = true; }
@@ -40,10 +38,8 @@ struct Hello : Participant, LineServer {
     session = client.retrieve_session("hello").expect("session");
     memory = Memory::open(session, kMemory).expect("memory");
     listener = session.retrieve(kListener).expect("listener");
-    for (Token token : session.tokens().expect("tokens")) {
-      if (token < kConnections) continue;
-      connections[token - kConnections] = session.retrieve(token).expect("connection");
-    }
+    for (Token t : session.tokens().expect("tokens"))
+      if (t >= kConnections) connections[t - kConnections] = session.retrieve(t).expect("retrieve");
     return 0;
   }
   void committed(const Event&) override {  // now all of it is its own: it serves
@@ -58,7 +54,6 @@ int main(int argc, char** argv) {
   const Role role = hello.client.participate(hello).expect("participate");
   if (role == Role::kFresh) hello.start(argc > 1 ? uint16_t(std::atoi(argv[1])) : uint16_t(7070));
   hello.client.ready().expect("ready");
-  for (;;) {
+  for (;;)
     if (hello.turn(hello.client.fd())) hello.client.dispatch().expect("outlived");
-  }
 }

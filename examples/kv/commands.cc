@@ -32,9 +32,13 @@ void ping(Call& call) {
   reply_bulk(call.out, call.arguments[1]);
 }
 
-void echo(Call& call) { reply_bulk(call.out, call.arguments[1]); }
+void echo(Call& call) {
+  reply_bulk(call.out, call.arguments[1]);
+}
 
-void get(Call& call) { reply_value(call, call.arguments[1]); }
+void get(Call& call) {
+  reply_value(call, call.arguments[1]);
+}
 
 void mget(Call& call) {
   reply_array(call.out, call.arguments.size() - 1);
@@ -137,9 +141,9 @@ void expire(Call& call) {
   Table& table = call.store.table();
   const std::string_view key = call.arguments[1];
   const bool found =
-      seconds <= 0 ? table.erase(key, call.now_ms)  // a time that has passed
-                   : table.expire(key, call.now_ms + static_cast<uint64_t>(seconds) * 1000,
-                                  call.now_ms);
+      seconds <= 0
+          ? table.erase(key, call.now_ms)  // a time that has passed
+          : table.expire(key, call.now_ms + static_cast<uint64_t>(seconds) * 1000, call.now_ms);
   reply_integer(call.out, found ? 1 : 0);
 }
 
@@ -172,7 +176,9 @@ void digest(Call& call) {
   reply_bulk(call.out, hex);
 }
 
-void info(Call& call) { reply_bulk(call.out, call.server_info()); }
+void info(Call& call) {
+  reply_bulk(call.out, call.server_info());
+}
 
 // redis-benchmark asks for two settings; "" is a sensible answer for both (nothing is on a disk).
 void config(Call& call) {
@@ -187,9 +193,13 @@ void config(Call& call) {
   reply_bulk(call.out, append ? "no" : "");
 }
 
-void command(Call& call) { reply_array(call.out, 0); }  // redis-cli does without the help texts
+void command(Call& call) {
+  reply_array(call.out, 0);
+}  // redis-cli does without the help texts
 
-void ok(Call& call) { reply_simple(call.out, "OK"); }  // CLIENT SETNAME and SETINFO
+void ok(Call& call) {
+  reply_simple(call.out, "OK");
+}  // CLIENT SETNAME and SETINFO
 
 void select(Call& call) {
   if (call.arguments[1] == "0") return reply_simple(call.out, "OK");
@@ -217,26 +227,16 @@ struct Command {
 };
 constexpr size_t kAny = kMaxArguments;
 constexpr Command kCommands[] = {
-    {"GET", 2, 2, get},
-    {"SET", 3, 8, set},
-    {"INCR", 2, 2, incr},
-    {"DEL", 2, kAny, del},
-    {"EXISTS", 2, kAny, exists},
-    {"MGET", 2, kAny, mget},
-    {"MSET", 3, kAny, mset},
-    {"EXPIRE", 3, 3, expire},
-    {"TTL", 2, 2, ttl},
-    {"DBSIZE", 1, 1, dbsize},
-    {"FLUSHALL", 1, 2, flushall},
-    {"PING", 1, 2, ping},
-    {"ECHO", 2, 2, echo},
-    {"INFO", 1, kAny, info},
-    {"DIGEST", 1, 2, digest},
-    {"COMMAND", 1, kAny, command},
-    {"CONFIG", 2, kAny, config},
-    {"CLIENT", 2, kAny, ok},
-    {"SELECT", 2, 2, select},
-    {"QUIT", 1, 1, quit},
+    {"GET", 2, 2, get},           {"SET", 3, 8, set},
+    {"INCR", 2, 2, incr},         {"DEL", 2, kAny, del},
+    {"EXISTS", 2, kAny, exists},  {"MGET", 2, kAny, mget},
+    {"MSET", 3, kAny, mset},      {"EXPIRE", 3, 3, expire},
+    {"TTL", 2, 2, ttl},           {"DBSIZE", 1, 1, dbsize},
+    {"FLUSHALL", 1, 2, flushall}, {"PING", 1, 2, ping},
+    {"ECHO", 2, 2, echo},         {"INFO", 1, kAny, info},
+    {"DIGEST", 1, 2, digest},     {"COMMAND", 1, kAny, command},
+    {"CONFIG", 2, kAny, config},  {"CLIENT", 2, kAny, ok},
+    {"SELECT", 2, 2, select},     {"QUIT", 1, 1, quit},
 #if KV_VERSION >= 2
     {"STRLEN", 2, 2, strlen},  // new in version 2
 #endif

@@ -1,9 +1,9 @@
 // Every command's replies, byte by byte, with a clock of our own.
 #include "commands.h"
 
-#include <sstream>
-
 #include <gtest/gtest.h>
+
+#include <sstream>
 
 #include "test_memory.h"
 

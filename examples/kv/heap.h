@@ -2,10 +2,10 @@
 // version maps the same memory at another address. Offset 0 is "none".
 #pragma once
 
+#include <outlive/outlive.h>
+
 #include <cstddef>
 #include <cstdint>
-
-#include <outlive/outlive.h>
 
 namespace kv {
 

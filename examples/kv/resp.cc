@@ -19,7 +19,9 @@ Parsed::Kind read_header(std::string_view input, char mark, size_t* at, int64_t*
   return Parsed::Kind::kRequest;
 }
 
-Parsed error(const char* text) { return {Parsed::Kind::kError, 0, text}; }
+Parsed error(const char* text) {
+  return {Parsed::Kind::kError, 0, text};
+}
 
 // What a person types: words on a line, without quotes.
 Parsed parse_line(std::string_view input, Arguments* arguments) {
@@ -86,14 +88,18 @@ void reply_error(std::string* out, std::string_view text) {
   out->append("-").append(text).append("\r\n");
 }
 
-void reply_integer(std::string* out, int64_t value) { append_number(out, ':', value); }
+void reply_integer(std::string* out, int64_t value) {
+  append_number(out, ':', value);
+}
 
 void reply_bulk(std::string* out, std::string_view bytes) {
   append_number(out, '$', static_cast<int64_t>(bytes.size()));
   out->append(bytes).append("\r\n");
 }
 
-void reply_null(std::string* out) { out->append("$-1\r\n"); }
+void reply_null(std::string* out) {
+  out->append("$-1\r\n");
+}
 
 void reply_array(std::string* out, size_t count) {
   append_number(out, '*', static_cast<int64_t>(count));

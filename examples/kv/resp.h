@@ -2,7 +2,8 @@
 //
 // A request is an array of bulk strings: "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n". Bytes arrive in any
 // portions; a request that is not whole yet is simply parsed again when more is there (bulk strings
-// are skipped by their length, so that is cheap). Nothing is copied: arguments point into the input.
+// are skipped by their length, so that is cheap). Nothing is copied: arguments point into the
+// input.
 #pragma once
 
 #include <cstddef>
@@ -23,12 +24,12 @@ inline constexpr size_t kMaxRequest = 64u << 20;  // of one request
 struct Parsed {
   enum class Kind { kRequest, kIncomplete, kError };
   Kind kind;
-  size_t size = 0;           // kRequest: bytes that it took
-  const char* error = "";    // kError: the connection can't be understood any more
+  size_t size = 0;         // kRequest: bytes that it took
+  const char* error = "";  // kError: the connection can't be understood any more
 };
 
-// The first request in `input`: an array, or a line of words ("PING\r\n"). An empty array or line is
-// a request of no arguments.
+// The first request in `input`: an array, or a line of words ("PING\r\n"). An empty array or line
+// is a request of no arguments.
 Parsed parse_request(std::string_view input, Arguments* arguments);
 
 // Replies are appended to `out`.

@@ -31,24 +31,22 @@ using namespace std::string_literals;  // "..."s keeps NUL bytes
 
 const std::string kPipeline =
     "*1\r\n$4\r\nPING\r\n"s
-    "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n\r\n$3\r\n*1\r\n\r\n"s  // a value that looks like protocol
+    "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$10\r\n\r\n$3\r\n*1\r\n\r\n"s  // a value that looks like
+                                                                  // protocol
     "*0\r\n\r\n"s
     "*2\r\n$3\r\nGET\r\n$0\r\n\r\n"s
     "*3\r\n$4\r\nECHO\r\n$2\r\n\0\r\r\n$1\r\n\n\r\n"s;
 
 TEST(Resp, EverySplitPointGivesTheSameRequests) {
-  const Requests want = {{"PING"},
-                         {"SET", "k", "\r\n$3\r\n*1\r\n"},
-                         {},
-                         {},
-                         {"GET", ""},
-                         {"ECHO", "\0\r"s, "\n"}};
+  const Requests want = {{"PING"},    {"SET", "k", "\r\n$3\r\n*1\r\n"}, {}, {},
+                         {"GET", ""}, {"ECHO", "\0\r"s, "\n"}};
   std::string rest;
   for (size_t first = 0; first <= kPipeline.size(); ++first) {
     for (size_t second = first; second <= kPipeline.size(); ++second) {
-      const Requests got = parse_all(
-          {kPipeline.substr(0, first), kPipeline.substr(first, second - first), kPipeline.substr(second)},
-          &rest);
+      const Requests got =
+          parse_all({kPipeline.substr(0, first), kPipeline.substr(first, second - first),
+                     kPipeline.substr(second)},
+                    &rest);
       ASSERT_EQ(got, want) << "split at " << first << " and " << second;
       ASSERT_EQ(rest, "");
     }
@@ -70,8 +68,8 @@ TEST(Resp, ByteByByteKeepsWhatIsUnfinished) {
 TEST(Resp, WhatIsNotTheProtocolIsAnError) {
   Arguments arguments;
   for (const char* bad :
-       {"*x\r\n", "*-\r\n", "*1\r\n:3\r\n", "*1\r\n$-1\r\n", "*1\r\n$99999999999\r\n",
-        "*70000\r\n", "*1\r\n$1\r\nabc", "*000000000000000000000000000000000000",
+       {"*x\r\n", "*-\r\n", "*1\r\n:3\r\n", "*1\r\n$-1\r\n", "*1\r\n$99999999999\r\n", "*70000\r\n",
+        "*1\r\n$1\r\nabc", "*000000000000000000000000000000000000",
         "*1\r\n$999999999999999999999\r\n"}) {
     EXPECT_EQ(parse_request(bad, &arguments).kind, Parsed::Kind::kError) << bad;
   }

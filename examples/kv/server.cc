@@ -19,6 +19,7 @@ namespace {
 constexpr size_t kReadSize = 64 * 1024;
 constexpr size_t kOutputLimit = 256 * 1024;  // replies collected before the first is sent
 constexpr int kTickMs = 100;
+constexpr int kEvents = 64;  // a turn is short, so that freeze does not wait long for its end
 constexpr uint64_t kListenerEvent = UINT64_MAX;
 constexpr uint64_t kWatchedEvent = UINT64_MAX - 1;
 
@@ -63,7 +64,7 @@ bool Server::listen(const std::string& address, uint16_t port) {
   }
   if (setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
       bind(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) < 0 ||
-      ::listen(fd.get(), 1024) < 0) {
+      ::listen(fd.get(), 4096) < 0) {
     return complain(("listen on " + address + ":" + std::to_string(port)).c_str());
   }
   return take_listener(std::move(fd));
@@ -81,7 +82,9 @@ uint16_t Server::port() const {
   return ntohs(name.sin_port);
 }
 
-bool Server::watch(int fd) { return add(epoll_.get(), fd, EPOLLIN, kWatchedEvent); }
+bool Server::watch(int fd) {
+  return add(epoll_.get(), fd, EPOLLIN, kWatchedEvent);
+}
 
 bool Server::take_connection(uint32_t slot, UniqueFd fd) {
   return add_connection(slot, std::move(fd), store_->slot(slot).output.block != 0);
@@ -105,8 +108,8 @@ void Server::start() {
 }
 
 bool Server::turn() {
-  epoll_event events[256];
-  const int count = epoll_wait(epoll_.get(), events, 256, kTickMs);
+  epoll_event events[kEvents];
+  const int count = epoll_wait(epoll_.get(), events, kEvents, kTickMs);
   bool watched = false;
   now_ms_ = unix_ms();
   for (int i = 0; i < count; ++i) {
@@ -183,8 +186,7 @@ void Server::on_readable(uint32_t slot) {
 void Server::on_writable(uint32_t slot) {
   Buffer& output = store_->slot(slot).output;
   const std::string_view bytes = store_->contents(output);
-  const ssize_t sent =
-      send(connections_[slot].fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  const ssize_t sent = send(connections_[slot].fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   if (sent < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (sent < 0) return close_connection(slot);
   store_->consume(&output, static_cast<size_t>(sent));
@@ -229,8 +231,7 @@ size_t Server::execute_all(std::string_view input, bool* quit) {
 bool Server::send_output(uint32_t slot) {
   size_t done = 0;
   if (!out_.empty()) {
-    const ssize_t sent =
-        send(connections_[slot].fd.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
+    const ssize_t sent = send(connections_[slot].fd.get(), out_.data(), out_.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
     if (sent > 0) done = static_cast<size_t>(sent);
   }

@@ -10,10 +10,9 @@
 
 #include <functional>
 #include <memory>
+#include <outlive/unique_fd.hpp>
 #include <string>
 #include <vector>
-
-#include <outlive/unique_fd.hpp>
 
 #include "resp.h"
 #include "store.h"

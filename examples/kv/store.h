@@ -1,7 +1,8 @@
 // Store: what is in the outlive memory, from its root. This is kv's format: both versions know it.
 //
 //   root -> State -> TableHeader ...  (table.h)
-//                 -> Slot[slots]      one for each connection: its unfinished input, its unsent output
+//                 -> Slot[slots]      one for each connection: its unfinished input, its unsent
+//                 output
 #pragma once
 
 #include <cstdint>

@@ -77,7 +77,8 @@ TEST_F(StoreTest, ADeathInsideAChangeShowsAndCanBeRepaired) {
   const outlive::Memory fresh = test_memory();
   Store copy{Heap(fresh.handle())};
   ASSERT_TRUE(copy.create(3, 1));
-  EXPECT_STREQ(Store(Heap(fresh.handle())).open(), "memory without a root") << "not before it is done";
+  EXPECT_STREQ(Store(Heap(fresh.handle())).open(), "memory without a root")
+      << "not before it is done";
   ASSERT_TRUE(copy.table().copy_from(store_.heap(), store_.state().table));
   copy.set_root();
   EXPECT_EQ(copy.table().digest("", 0), store_.table().digest("", 0));

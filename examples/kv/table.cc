@@ -33,7 +33,9 @@ uint64_t hash_bytes(std::string_view bytes, uint64_t seed) {
   return mix(h ^ tail);
 }
 
-bool is_marker(const Entry* node) { return node->order % 2 == 0; }
+bool is_marker(const Entry* node) {
+  return node->order % 2 == 0;
+}
 bool is_live(const Entry* entry, uint64_t now_ms) {
   return entry->expires_ms == 0 || entry->expires_ms > now_ms;
 }
@@ -76,7 +78,9 @@ void Table::destroy(const Heap& heap, Offset table) {
   heap.free(table);
 }
 
-uint64_t Table::hash(std::string_view key) const { return hash_bytes(key, header()->seed); }
+uint64_t Table::hash(std::string_view key) const {
+  return hash_bytes(key, header()->seed);
+}
 
 Offset* Table::bucket_slot(uint64_t bucket) const {
   uint32_t segment = 0;

@@ -46,9 +46,9 @@ inline constexpr uint32_t kFirstBits = 10;
 inline constexpr uint32_t kSegments = 40;
 
 struct TableHeader {
-  Marker head;      // of bucket 0
-  uint64_t seed;    // of the hash
-  uint64_t bits;    // 1 << bits buckets
+  Marker head;    // of bucket 0
+  uint64_t seed;  // of the hash
+  uint64_t bits;  // 1 << bits buckets
   uint64_t entries;
   Offset segments[kSegments];  // 0: the first 1 << kFirstBits buckets, i: as many as all before
 };

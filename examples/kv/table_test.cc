@@ -1,10 +1,10 @@
 // The table against std::map, with a clock of our own; and what a crash leaves behind.
 #include "table.h"
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <random>
-
-#include <gtest/gtest.h>
 
 #include "test_memory.h"
 
@@ -116,8 +116,8 @@ TEST_F(TableTest, RandomOperationsAgainstAMap) {
     switch (random() % 6) {
       case 0:
       case 1: {
-        const std::string value = random() % 2 == 0 ? std::to_string(random() % 1000)
-                                                    : std::string(random() % 60, 'v');
+        const std::string value =
+            random() % 2 == 0 ? std::to_string(random() % 1000) : std::string(random() % 60, 'v');
         ASSERT_TRUE(table_.set(key, value, expires));
         model[key] = {value, expires};
         break;

@@ -1,9 +1,9 @@
 // For kv's tests: a memory of its own in a memfd, without outlived.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <gtest/gtest.h>
 #include <outlive/memory.hpp>
 
 namespace kv {

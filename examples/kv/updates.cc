@@ -9,6 +9,8 @@
 
 #include "commands.h"
 
+#include <ctime>
+static long T(){timespec t;clock_gettime(CLOCK_MONOTONIC,&t);return t.tv_sec*1000000+t.tv_nsec/1000;}
 namespace kv {
 namespace {
 
@@ -23,6 +25,7 @@ constexpr Token kMemory = 2;
 constexpr Token kRepairedMemory = 3;
 constexpr Token kFirstConnection = 0x100;
 constexpr uint64_t kFirstSize = uint64_t{16} << 20;
+constexpr uint64_t kRoom = uint64_t{4} << 20;  // for what is written while an update goes on
 
 bool complain(const char* what, const Status& status) {
   if (!status) fprintf(stderr, "kv: %s: %s\n", what, status.error().text().c_str());
@@ -44,7 +47,8 @@ std::vector<Token> tokens_of(const std::vector<uint32_t>& slots) {
 
 }  // namespace
 
-// ---- start ---------------------------------------------------------------------------------------
+// ---- start
+// ---------------------------------------------------------------------------------------
 
 bool Updates::start() {
   if (options_.standalone) return complain("start", start_standalone());
@@ -72,8 +76,7 @@ bool Updates::start() {
 Status Updates::start_standalone() {
   outlive_memory* memory = nullptr;
   const int fd = memfd_create("kv", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  const int made =
-      outlive_memory_from_fd(fd, "kv", kFirstSize, options_.memory_limit, 1, &memory);
+  const int made = outlive_memory_from_fd(fd, "kv", kFirstSize, options_.memory_limit, 1, &memory);
   if (made < 0) return Error::last(made);
   memory_ = Memory(memory);
   if (const Status stored = make_store(memory_); !stored) return stored;
@@ -184,7 +187,8 @@ void Updates::announce() {
   fflush(stdout);
 }
 
-// ---- the old one -----------------------------------------------------------------------------------
+// ---- the old one
+// -----------------------------------------------------------------------------------
 
 // A veto, when the status is an error: the update is cancelled with its text.
 int Updates::answer(const Status& status) {
@@ -201,14 +205,16 @@ Status Updates::preserve_new_connections() {
   fds.reserve(slots.size());
   for (const uint32_t slot : slots) fds.push_back(server_->connection(slot));
   size_t done = 0;
-  const int result = outlive_preserve_many(session_.handle(), tokens.data(), fds.data(),
-                                           fds.size(), &done);
+  const int result =
+      outlive_preserve_many(session_.handle(), tokens.data(), fds.data(), fds.size(), &done);
   if (result >= 0) done = slots.size();
   for (size_t i = 0; i < done; ++i) store_->slot(slots[i]).preserved = 1;
   return result < 0 ? Status(Error::last(result)) : Status();
 }
 
-int Updates::prepare(const Event&) { return answer(preserve_new_connections()); }
+int Updates::prepare(const Event&) {
+  return answer(preserve_new_connections());
+}
 
 int Updates::freeze(const Event&) {
   const Status preserved = preserve_new_connections();
@@ -228,7 +234,8 @@ void Updates::retire(const Event&) {
   retired_ = true;
 }
 
-// ---- the new one -----------------------------------------------------------------------------------
+// ---- the new one
+// -----------------------------------------------------------------------------------
 
 // Inside the blackout for a successor: retrieve, look, be quick, change nothing.
 int Updates::adopt(const Event& event) {
@@ -241,12 +248,12 @@ int Updates::adopt(const Event& event) {
 }
 
 Status Updates::retrieve_all(bool restarted) {
-  auto session = client_->retrieve_session(kSession);
+  long t0=T();  auto session = client_->retrieve_session(kSession);long t1=T();
   if (!session) return session.error();
   session_ = std::move(*session);
   const Status memory = restarted ? find_memory() : retrieve_memory();
   if (!memory) return memory;
-  auto listener = session_.retrieve(kListener);
+  long t2=T();auto listener = session_.retrieve(kListener);long t3=T();fprintf(stderr,"T session %ld memory %ld listener %ld\n",t1-t0,t2-t1,t3-t2);
   if (!listener) return listener.error();
   if (!server_->take_listener(std::move(*listener))) return Error(errno, "epoll");
   return restarted ? Status() : retrieve_connections();
@@ -287,11 +294,12 @@ Status Updates::retrieve_connections() {
     if (store_->slot(i).state == Slot::kOpen) slots.push_back(i);
   }
   if (slots.empty()) return {};
-  auto fds = session_.retrieve(tokens_of(slots));
+  long t0=T();auto fds = session_.retrieve(tokens_of(slots));long t1=T();
   if (!fds) return fds.error();
   for (size_t i = 0; i < slots.size(); ++i) {
     if (!server_->take_connection(slots[i], std::move((*fds)[i]))) return Error(errno, "epoll");
   }
+  fprintf(stderr,"T many %ld epoll %ld\n",t1-t0,T()-t1);
   return {};
 }
 
@@ -303,7 +311,8 @@ void Updates::committed(const Event& event) {
   serve();
 }
 
-// ---- between turns ---------------------------------------------------------------------------------
+// ---- between turns
+// ---------------------------------------------------------------------------------
 
 void Updates::after_turn(bool event) {
   if (!client_) return;

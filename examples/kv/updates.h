@@ -6,20 +6,19 @@
 //              cancel    serve again: nothing has changed
 //              retire    leave; sockets and memory are another's now
 //   successor  start-up  map the memory read-only while the old one serves
-//              adopt     retrieve listener and connections, put them into the epoll, look, touch nothing
-//              committed memory writable, serve; after the first turn: adopt_all
+//              adopt     retrieve listener and connections, put them into the epoll, look, touch
+//              nothing committed memory writable, serve; after the first turn: adopt_all
 //   restarted  (the one before was killed) listener and memory are there; the connections may have
 //              lost half a request: they are dropped; memory that was inside a change is repaired
 //
-// Sessions and tokens: one session "kv"; 1 the listener, 2 the memory (3: a repaired one, in turns),
-// 0x100 + slot a connection. So nobody has to ask which tokens there are: the slots say.
+// Sessions and tokens: one session "kv"; 1 the listener, 2 the memory (3: a repaired one, in
+// turns), 0x100 + slot a connection. So nobody has to ask which tokens there are: the slots say.
 #pragma once
 
 #include <optional>
+#include <outlive/outlive.hpp>
 #include <string>
 #include <vector>
-
-#include <outlive/outlive.hpp>
 
 #include "broken.h"
 #include "server.h"

@@ -121,7 +121,8 @@ type TimelineEntry (who: string, what: string, start_us: int, end_us: ?int)
 # A named region that keeps its address over every update.
 type Region (name: string, start: string, size: int)
 
-# Starts a service and keeps it running. `env`: "NAME=VALUE", the whole environment. `listen`:
+# Starts a service and keeps it running. argv[0] is an absolute path, here and in Update.
+# `env`: "NAME=VALUE", the whole environment. `listen`:
 # "[NAME=]tcp:HOST:PORT", "[NAME=]udp:HOST:PORT" or "[NAME=]unix:PATH", handed over as LISTEN_FDS in
 # this order. `restart`: no, on-failure, always. `notify`: it says READY=1 on NOTIFY_SOCKET.
 # `policy` for a file that would not survive an update: fail, skip, degrade. Times 0: the default.

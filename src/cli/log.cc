@@ -37,7 +37,9 @@ std::string clean_lines(std::string_view text) {
 // True: Ctrl-C. It waits on the interrupt, so that following ends at once.
 Result<bool> interrupted_within(BorrowedFd interrupt, int milliseconds) {
   const UniqueFd epoll = TRY(sys::epoll_create());
-  if (interrupt.valid()) TRY(sys::epoll_ctl(epoll, EPOLL_CTL_ADD, interrupt, EPOLLIN, 0));
+  if (interrupt.valid()) {
+    TRY(sys::epoll_ctl(epoll, EPOLL_CTL_ADD, interrupt, EPOLLIN, 0));
+  }
   epoll_event event = {};
   const size_t count = TRY(sys::epoll_wait(epoll, {&event, 1}, milliseconds));
   return count > 0;

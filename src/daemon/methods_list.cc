@@ -54,7 +54,8 @@ class Page {
 
 Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
                                                    const Json& parameters, Waiting&) {
-  Page page(TRY(after_param(parameters)));
+  const uint64_t after = TRY(after_param(parameters));
+  Page page(after);
   parts_.core.sessions().for_each([&](luo::Session& session) {
     const abi::SessionSlot& slot = *session.slot;
     if (!caller.owns(slot.uid) || !page.wants(slot.header.id)) return;
@@ -81,7 +82,8 @@ Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
 
 Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const Json& parameters,
                                                 Waiting&) {
-  Page page(TRY(after_param(parameters)));
+  const uint64_t after = TRY(after_param(parameters));
+  Page page(after);
   const auto name = TRY(wire::param<std::optional<std::string>>(parameters, "session"));
   std::vector<luo::Session*> sessions;
   parts_.core.sessions().for_each([&](luo::Session& session) {
@@ -111,7 +113,8 @@ Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const
 
 Result<std::optional<Json>> Methods::list_services(const luo::Caller& caller,
                                                    const Json& parameters, Waiting&) {
-  Page page(TRY(after_param(parameters)));
+  const uint64_t after = TRY(after_param(parameters));
+  Page page(after);
   std::vector<abi::ServiceSlot*> services;
   parts_.core.services().for_each([&](abi::ServiceSlot& one) { services.push_back(&one); });
   std::sort(services.begin(), services.end(),
@@ -159,7 +162,8 @@ Result<std::optional<Json>> Methods::list_services(const luo::Caller& caller,
 
 Result<std::optional<Json>> Methods::list_regions(const luo::Caller&, const Json&, Waiting&) {
   Json list = Json::array();
-  for (const kho::Region& region : kho::ReserveMem(parts_.arena, parts_.core.fdt()).list()) {
+  const kho::ReserveMem reserved = TRY(kho::ReserveMem::open(parts_.arena));
+  for (const kho::ReserveMem::Region& region : reserved.list()) {
     list.push_back(Json{{"name", region.name},
                         {"start", wire::hex_text(region.start.value)},
                         {"size", region.size}});

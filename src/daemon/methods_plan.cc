@@ -43,7 +43,8 @@ Result<std::optional<Json>> Methods::plan(const luo::Caller& caller, const Json&
   const luo::Scope scope = TRY(scope_param(parameters));
   const auto name = TRY(wire::param<std::optional<std::string>>(parameters, "name"));
   const auto after = TRY(wire::param<std::optional<std::string>>(parameters, "after"));
-  const uint64_t from = after ? TRY(wire::hex_param(parameters, "after")) : 0;
+  uint64_t from = 0;
+  if (after) from = TRY(wire::hex_param(parameters, "after"));
   if (!name) return wire::bad_param("name", "which service? A process is surveyed by `outlive plan --pid`");
   const abi::ServiceSlot* service = TRY(service_named(caller, *name));
   const uint64_t address = parts_.core.services().address_of(*service);

@@ -131,16 +131,22 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
   } else {
     waiting.spec = supervisor_.spec_of(*service);
     using Texts = std::optional<std::vector<std::string>>;
-    if (auto argv = TRY(wire::param<Texts>(parameters, "argv"))) waiting.spec.argv = *argv;
-    if (auto env = TRY(wire::param<Texts>(parameters, "env"))) waiting.spec.env = *env;
+    const auto argv = TRY(wire::param<Texts>(parameters, "argv"));
+    if (argv) waiting.spec.argv = *argv;
+    const auto env = TRY(wire::param<Texts>(parameters, "env"));
+    if (env) waiting.spec.env = *env;
     using Text = std::optional<std::string>;
-    if (auto cwd = TRY(wire::param<Text>(parameters, "cwd"))) waiting.spec.cwd = *cwd;
-    if (auto policy = TRY(wire::param<Text>(parameters, "policy"))) waiting.spec.policy = *policy;
+    const auto cwd = TRY(wire::param<Text>(parameters, "cwd"));
+    if (cwd) waiting.spec.cwd = *cwd;
+    const auto policy = TRY(wire::param<Text>(parameters, "policy"));
+    if (policy) waiting.spec.policy = *policy;
     using Number = std::optional<uint64_t>;
-    if (auto ready = TRY(wire::param<Number>(parameters, "ready_timeout_ms"))) {
+    const auto ready = TRY(wire::param<Number>(parameters, "ready_timeout_ms"));
+    if (ready) {
       waiting.spec.ready_timeout_ms = *ready;
     }
-    if (auto freeze = TRY(wire::param<Number>(parameters, "freeze_timeout_ms"))) {
+    const auto freeze = TRY(wire::param<Number>(parameters, "freeze_timeout_ms"));
+    if (freeze) {
       waiting.spec.freeze_timeout_ms = *freeze;
     }
   }

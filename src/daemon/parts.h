@@ -29,6 +29,7 @@ struct Parts {
   std::function<void()> request_stop;  // ends the daemon, services first
   std::function<std::string(bool previous)> read_log;
   std::function<uint64_t()> log_written;
+  uint64_t leaks_corrected;  // by the last attach
 
   luo::Records& records() const { return core.records(); }
   uint64_t now() const { return clock.now_ns(); }

@@ -18,13 +18,14 @@ class Recorder {
   ~Recorder();
   // Reserves its region and the configured ones, remembers what the worker before wrote, and gets
   // every line of the log from now on.
-  Status open(kho::Arena& arena, kho::RootFdt& fdt, const std::vector<RegionConfig>& regions);
+  Status open(kho::Arena& arena, const std::vector<RegionConfig>& regions);
   // Oldest line first. previous: what was there when this worker started.
   std::string read(bool previous) const;
   uint64_t written() const;
 
  private:
   std::optional<kho::FlightRecorder> recorder_;
+  const abi::RecorderHeader* header_ = nullptr;
   std::string previous_;
 };
 

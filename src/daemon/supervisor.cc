@@ -101,6 +101,9 @@ void Supervisor::start() {
     switch (state_of(*service)) {
       case ServiceState::kStarting:
         if (service->current.pid == 0) {
+          if (const Status listening = open_listeners(*service, spec_of(*service)); !listening) {
+            log_error("service '{}': {}", service->name, listening.error().message);
+          }
           launch(*service);
         } else {
           const Status opened =
@@ -149,6 +152,7 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
     change.set(service->spec, spec.value);
     change.set(service->spec_size, text.size());
     change.set(service->recent_deaths, 0);
+    change.set(service->state, static_cast<uint64_t>(ServiceState::kStarting));
     change.set(service->request_id[0], wanted.request_id[0]);
     change.set(service->request_id[1], wanted.request_id[1]);
     parts_->core.services().generation_passed(change, *service);
@@ -160,6 +164,7 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
       return made.error();
     }
     service = *made;
+    service->state = static_cast<uint64_t>(ServiceState::kStarting);
     service->spec = spec.value;
     service->spec_size = text.size();
     service->request_id[0] = wanted.request_id[0];

@@ -14,6 +14,7 @@
 #include "daemon/recorder.h"
 #include "files/classify.h"
 #include "files/memfd/memfd_device.h"
+#include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
 
@@ -86,6 +87,7 @@ class Worker {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
+  uint64_t leaks_ = 0;
   bool stopping_ = false;    // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
@@ -100,7 +102,8 @@ Status Worker::attach() {
   } else {
     kho::AttachReport report;
     arena_ = TRY(kho::Arena::attach(input_.arena, &report));
-    if (report.reclaimed_folios + report.tracker_corrections != 0) {
+    leaks_ = report.reclaimed_folios + report.tracker_corrections;
+    if (leaks_ != 0) {
       log_notice("leak ledger: {} folios reclaimed, {} tracker bits corrected",
                  report.reclaimed_folios, report.tracker_corrections);
     }
@@ -113,7 +116,7 @@ Status Worker::attach() {
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   TRY(attach_core(context));
   core_->updates().times = input_.config.times;
-  TRY(recorder_.open(*arena_, core_->fdt(), input_.config.regions));
+  TRY(recorder_.open(*arena_, input_.config.regions));
   log_info("worker {} attached in {} us: {} sessions, {} files", context_.start_number,
            (system_clock().now_ns() - begun) / 1000, core_->sessions().size(),
            core_->records().count(abi::PoolKind::kFile));
@@ -172,7 +175,7 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }});
+      [this] { return recorder_.written(); }, leaks_});
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);

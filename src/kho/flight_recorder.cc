@@ -109,7 +109,8 @@ Result<std::string> read_recorder(std::span<const std::byte> region) {
   text.append(ring, size - first);
   if (oldest > 0) {
     const size_t newline = text.find('\n');
-    if (newline != text.npos) text.erase(0, newline + 1);
+    // But of one line that fills the ring the end is better than nothing.
+    if (newline != text.npos && newline + 1 < text.size()) text.erase(0, newline + 1);
   }
   return text;
 }

@@ -60,7 +60,8 @@ Result<LuoBlob> parse_luo_blob(std::span<const std::byte> bytes) {
   }
   LuoBlob blob;
   abi::LuoV5 raw{};
-  std::memcpy(&raw, bytes.data(), std::min(bytes.size(), sizeof(raw)));
+  const size_t there = std::min(bytes.size(), sizeof(raw));
+  if (there > 0) std::memcpy(&raw, bytes.data(), there);
   for (const char c : raw.compatible) {
     if (c == 0) break;
     blob.compatible += c >= ' ' && c <= '~' ? c : '?';
@@ -72,7 +73,7 @@ Result<LuoBlob> parse_luo_blob(std::span<const std::byte> bytes) {
   if (bytes.size() < sizeof(raw)) {
     return fail(EUCLEAN, "LUO: {} bytes of {}", bytes.size(), sizeof(raw));
   }
-  blob.liveupdate_number = raw.liveupdate_num;
+  blob.liveupdate_number = uint64_t{raw.liveupdate_num};
   blob.sessions = Phys{raw.sessions_pa};
   blob.flbs = Phys{raw.flbs_pa};
   return blob;

@@ -19,12 +19,15 @@ Status ClientSubtrees::load() {
     if (strnlen(slot.name, sizeof slot.name) == sizeof slot.name ||
         !context_.records->arena().is_live(Phys{slot.address}, abi::kOwnerClients,
                                            std::max<uint64_t>(slot.size, 1))) {
-      status = fail(EUCLEAN, "a client's subtree {:#x} points to no preserved folio",
-                    slot.header.id);
+      status =
+          fail(EUCLEAN, "a client's subtree {:#x} points to no preserved folio", slot.header.id);
       return;
     }
-    reached.insert(slot.address);
-    index_[{slot.uid, slot.name}] = &slot;
+    if (!reached.insert(slot.address).second ||
+        !index_.emplace(Key{slot.uid, slot.name}, &slot).second) {
+      status = fail(EUCLEAN, "a client's subtree '{}' is there twice", slot.name);
+      return;
+    }
     ++usage_[slot.uid].count;
     usage_[slot.uid].bytes += slot.size;
   });
@@ -48,8 +51,9 @@ Result<ClientSubtrees::Adding> ClientSubtrees::add(Change& change, const Caller&
   const uint64_t replaced = found == index_.end() ? 0 : found->second->size;
   if ((found == index_.end() && used.count >= context_.limits.subtrees) ||
       used.bytes - replaced + bytes.size() > context_.limits.subtree_bytes) {
-    return fail(EDQUOT, "subtree '{}': uid {} has {} subtrees of {} bytes, the limits are {} and {}",
-                name, caller.uid, used.count, used.bytes, context_.limits.subtrees,
+    return fail(EDQUOT,
+                "subtree '{}': uid {} has {} subtrees of {} bytes, the limits are {} and {}", name,
+                caller.uid, used.count, used.bytes, context_.limits.subtrees,
                 context_.limits.subtree_bytes);
   }
   kho::Arena& arena = context_.records->arena();
@@ -57,8 +61,9 @@ Result<ClientSubtrees::Adding> ClientSubtrees::add(Change& change, const Caller&
   adding.fresh_ = TRY(arena.alloc_preserve(std::max<size_t>(bytes.size(), 1), abi::kOwnerClients)
                           .context("subtree '{}'", name));
   adding.owner_ = this;
-  kho::store_bytes(arena.at(adding.fresh_, bytes.size()), bytes.data(), bytes.size());
-  adding.size_ = bytes.size();
+  if (!bytes.empty()) {
+    kho::store_bytes(arena.at(adding.fresh_, bytes.size()), bytes.data(), bytes.size());
+  }
   if (found != index_.end()) {
     adding.slot_ = found->second;
     adding.old_ = Phys{found->second->address};
@@ -94,7 +99,6 @@ ClientSubtrees::Adding::Adding(Adding&& other) noexcept
       old_(other.old_),
       slot_(other.slot_),
       key_(std::move(other.key_)),
-      size_(other.size_),
       done_(other.done_) {}
 
 ClientSubtrees::Adding::~Adding() {

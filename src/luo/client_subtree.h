@@ -33,7 +33,6 @@ class ClientSubtrees {
     kho::Phys old_;
     abi::ClientSubtreeSlot* slot_ = nullptr;
     std::pair<uint64_t, std::string> key_;
-    uint64_t size_ = 0;
     bool done_ = false;
   };
   Result<Adding> add(Change& change, const Caller& caller, std::string_view name,

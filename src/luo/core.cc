@@ -58,6 +58,12 @@ void Core::finish_ending() {
   sessions_.for_each([&](Session& session) {
     if (session.slot->flags & abi::kSessionEnding) ending.push_back(&session);
   });
+  records_->for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+    // Whoever holds one that ends here must not come to hold the next one in its slot.
+    Session* session = slot.session != 0 ? sessions_.at(slot.session) : nullptr;
+    if (session == nullptr || (session->slot->flags & abi::kSessionEnding) == 0) return;
+    sessions_.hold(*session, {records_->address_of(&slot), slot.generation});
+  });
   for (Session* session : ending) {
     const Status ended = end_session(*session, false);
     if (!ended) log_warning("session '{}': {}", session->name, ended.error().message);
@@ -109,9 +115,9 @@ Status Core::finish_files(Session& session, const Also& also) {
 Status Core::adopt(Session& session, const abi::ServiceSlot& service, const Also& also) {
   bool taken = false;
   sessions_.for_each([&](Session& other) {
-    taken = taken || (&other != &session && other.uid == session.uid &&
-                      other.name == session.name &&
-                      sessions_.direction(other) == Direction::kOutgoing);
+    taken =
+        taken || (&other != &session && other.uid == session.uid && other.name == session.name &&
+                  sessions_.direction(other) == Direction::kOutgoing);
   });
   if (taken) return fail(EEXIST, "session '{}': an outgoing one has this name", session.name);
   Change change(*records_);
@@ -142,6 +148,21 @@ Status Core::adopt_all(abi::ServiceSlot& service, const Also& also) {
   return {};
 }
 
+// As many changes as it takes: a client decides how many connections it has.
+void Core::forget_service_connections(uint64_t service) {
+  std::vector<abi::ConnectionSlot*> speaking;
+  records_->for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+    if (slot.service == service) speaking.push_back(&slot);
+  });
+  while (!speaking.empty()) {
+    Change change(*records_);
+    for (; !speaking.empty() && change.room() > 0; speaking.pop_back()) {
+      change.set(speaking.back()->service, 0);
+    }
+    change.commit();
+  }
+}
+
 void Core::remove_service(abi::ServiceSlot& service, const Also& also) {
   const uint64_t address = services_.address_of(service);
   std::vector<Session*> sessions;
@@ -152,6 +173,7 @@ void Core::remove_service(abi::ServiceSlot& service, const Also& also) {
     const Status ended = end_session(*session, false);
     if (!ended) log_warning("session '{}': {}", session->name, ended.error().message);
   }
+  forget_service_connections(address);
   std::vector<uint64_t> blobs = {service.spec, service.previous_spec};
   std::vector<uint64_t> pages;
   Change change(*records_);
@@ -161,9 +183,6 @@ void Core::remove_service(abi::ServiceSlot& service, const Also& also) {
     blobs.push_back(update.spec);
     pages.push_back(update.timeline);
     change.remove(update);
-  });
-  records_->for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& connection) {
-    if (connection.service == address) change.set(connection.service, 0);
   });
   const int64_t fds[] = {service.previous_binary_fd, service.current.binary_fd,
                          service.current.notify_fd};

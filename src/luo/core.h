@@ -56,6 +56,7 @@ class Core {
   Core(kho::Arena& arena, Context context, UpdateHost& host);
   Status load();
   void finish_ending();
+  void forget_service_connections(uint64_t service);
 
   Context context_;
   kho::RootFdt fdt_;

@@ -32,9 +32,17 @@ Status Files::load() {
       lost.push_back(&slot);
       return;
     }
-    if (handler_of(slot) == nullptr) {
-      status = fail(EPROTO, "session '{}' file {:#x}: no handler for '{:.48}'", session->name,
-                    slot.token, slot.compatible);
+    FileHandler* handler = handler_of(slot);
+    if (handler == nullptr) {
+      const std::string_view wanted(slot.compatible,
+                                    strnlen(slot.compatible, sizeof slot.compatible));
+      status = fail(EPROTO, "session '{}' file {:#x}: no handler for '{}'", session->name,
+                    slot.token, wanted);
+      return;
+    }
+    if (slot.flb != 0 && !flbs_.belongs(slot.flb, handler->flb())) {
+      status = fail(EUCLEAN, "session '{}' file {:#x}: its global state is not its handler's",
+                    session->name, slot.token);
       return;
     }
     if (slot.device != 0 || slot.inode != 0) {
@@ -82,8 +90,8 @@ Result<Files::Preserving> Files::preserve(Change& change, Session& session,
   Preserving batch(*this, session);
   batch.list_.reserve(files.size());
   for (const NewFile& file : files) {
-    TRY(preserve_one(change, batch, file).context("session '{}' token {:#x}", session.name,
-                                                  file.token));
+    TRY(preserve_one(change, batch, file)
+            .context("session '{}' token {:#x}", session.name, file.token));
   }
   return batch;
 }
@@ -235,8 +243,9 @@ Status Files::freeze(const std::vector<Session*>& sessions) {
   const std::vector<abi::FileSlot*> files = ordered(sessions);
   for (size_t i = 0; i < files.size(); ++i) {
     FileState state = state_of(*files[i]);
-    Status frozen = handler_of(*files[i])->freeze(state);
-    if (const int code = fault("luo.freeze")) frozen = fail(code, "injected");
+    const int code = fault("luo.freeze");
+    Status frozen =
+        code != 0 ? Status(fail(code, "injected")) : handler_of(*files[i])->freeze(state);
     if (frozen) continue;
     while (i-- > 0) {
       FileState back = state_of(*files[i]);
@@ -244,18 +253,25 @@ Status Files::freeze(const std::vector<Session*>& sessions) {
     }
     return std::move(frozen).context("freeze");
   }
-  Status global = flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) { return flb.freeze(slot.data); });
-  if (!global) unfreeze(sessions);
-  return global;
+  const std::vector<Flbs::Held> held = flbs_.held_by(files);
+  for (size_t i = 0; i < held.size(); ++i) {
+    Status frozen = held[i].flb->freeze(held[i].slot->data);
+    if (frozen) continue;
+    while (i-- > 0) held[i].flb->cancel(held[i].slot->data);
+    unfreeze_files(files);
+    return std::move(frozen).context("freeze");
+  }
+  return {};
 }
 
 void Files::unfreeze(const std::vector<Session*>& sessions) {
-  const Status ignored = flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) {
-    flb.cancel(slot.data);
-    return Status{};
-  });
-  if (!ignored) log_warning("cancel of global state: {}", ignored.error().message);
   const std::vector<abi::FileSlot*> files = ordered(sessions);
+  const std::vector<Flbs::Held> held = flbs_.held_by(files);
+  for (auto it = held.rbegin(); it != held.rend(); ++it) it->flb->cancel(it->slot->data);
+  unfreeze_files(files);
+}
+
+void Files::unfreeze_files(const std::vector<abi::FileSlot*>& files) {
   for (auto it = files.rbegin(); it != files.rend(); ++it) {
     FileState state = state_of(**it);
     handler_of(**it)->unfreeze(state);

@@ -2,7 +2,8 @@
 //
 // Happy path:   Preserving batch = preserve(change, ...); change.commit(); batch.committed();
 //               Removing batch = remove(change, ...); change.commit(); batch.committed();
-// Unhappy path: a Preserving that is dropped uncommitted calls the handlers' unpreserve, last first;
+// Unhappy path: a Preserving that is dropped uncommitted calls the handlers' unpreserve, last
+// first;
 //               nothing of it is seen. One bad file of many: none is preserved.
 // Fds:          preserve takes the number that is in the shared table already; as of the commit the
 //               record names it. A removed file's fd goes to Context::release after the commit.
@@ -99,6 +100,7 @@ class Files {
     size_t operator()(const Identity& i) const { return i.inode * 0x9e3779b97f4a7c15u ^ i.device; }
   };
   Status preserve_one(Change& change, Preserving& batch, const NewFile& file);
+  void unfreeze_files(const std::vector<abi::FileSlot*>& files);
   Result<FileHandler*> choose(const FileFacts& facts) const;
   void forget(abi::FileSlot& slot, uint64_t uid);
   static FileState state_of(const abi::FileSlot& slot);

@@ -104,20 +104,27 @@ uint64_t Flbs::holders(uint64_t address) const {
   return found == holders_.end() ? 0 : found->second;
 }
 
-Status Flbs::for_each(const std::function<Status(Flb&, abi::FlbSlot&)>& visit) {
-  std::vector<abi::FlbSlot*> slots;
-  context_.records->for_each<abi::FlbSlot>([&](abi::FlbSlot& slot) { slots.push_back(&slot); });
-  std::sort(slots.begin(), slots.end(),
-            [](const auto* a, const auto* b) { return a->header.id < b->header.id; });
-  for (abi::FlbSlot* slot : slots) {
+bool Flbs::belongs(uint64_t address, const Flb* flb) const {
+  const auto* slot = context_.records->find<abi::FlbSlot>(address);
+  return slot != nullptr && flb != nullptr &&
+         strncmp(slot->compatible, flb->compatible(), sizeof slot->compatible) == 0;
+}
+
+std::vector<Flbs::Held> Flbs::held_by(const std::vector<abi::FileSlot*>& files) {
+  std::vector<Held> held;
+  for (const abi::FileSlot* file : files) {
+    auto* slot = file->flb != 0 ? context_.records->find<abi::FlbSlot>(file->flb) : nullptr;
+    const auto same = [slot](const Held& one) { return one.slot == slot; };
+    if (slot == nullptr || std::any_of(held.begin(), held.end(), same)) continue;
     for (const auto& handler : *context_.handlers) {
-      Flb* flb = handler->flb();
-      if (flb == nullptr || strncmp(slot->compatible, flb->compatible(), 48) != 0) continue;
-      TRY(visit(*flb, *slot));
+      if (!belongs(file->flb, handler->flb())) continue;
+      held.push_back({handler->flb(), slot});
       break;
     }
   }
-  return {};
+  std::sort(held.begin(), held.end(),
+            [](const Held& a, const Held& b) { return a.slot->header.id < b.slot->header.id; });
+  return held;
 }
 
 }  // namespace outlive::luo

@@ -53,8 +53,14 @@ class Flbs {
   Result<uint64_t> get(Flb& flb, bool incoming);
   void put(Flb& flb, bool incoming);
   uint64_t holders(uint64_t address) const;
-  // Every instance of this life once, in the order of their making.
-  Status for_each(const std::function<Status(Flb&, abi::FlbSlot&)>& visit);
+  // Whether the record at `address` is an instance of this one (nullptr: of none).
+  bool belongs(uint64_t address, const Flb* flb) const;
+  struct Held {
+    Flb* flb;
+    abi::FlbSlot* slot;
+  };
+  // The instances that these files hold, each once, in the order of their making.
+  std::vector<Held> held_by(const std::vector<abi::FileSlot*>& files);
 
  private:
   abi::FlbSlot* find(const Flb& flb, bool incoming);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/fault.h"
 #include "base/log.h"
@@ -17,7 +19,15 @@ using kho::Phys;
 namespace {
 
 constexpr size_t kKinds = static_cast<size_t>(PoolKind::kCount);
-constexpr uint64_t word_of(SlotState state) { return static_cast<uint64_t>(state); }
+constexpr uint64_t word_of(SlotState state) {
+  return static_cast<uint64_t>(state);
+}
+
+bool is_zero(PoolKind kind, const SlotHeader& slot) {
+  const auto* words = reinterpret_cast<const uint64_t*>(&slot);
+  return std::all_of(words, words + abi::slot_size(kind) / sizeof(uint64_t),
+                     [](uint64_t word) { return word == 0; });
+}
 
 }  // namespace
 
@@ -68,9 +78,10 @@ Result<std::unique_ptr<Records>> Records::attach(kho::Arena& arena, kho::RootFdt
                 abi::kRecordsCompatible);
   }
   const Phys redo{records->root_->redo_list};
-  if (redo.value % abi::kPageSize != 0 ||
-      arena.at(redo, abi::kRedoPages * abi::kPageSize) == nullptr) {
-    return fail(EUCLEAN, "records: redo list at {:#x} is outside the arena", redo.value);
+  if (!arena.is_live(subtree->data, abi::kOwnerRecords) ||
+      !arena.is_live(redo, abi::kOwnerRecords, abi::kRedoPages * abi::kPageSize)) {
+    return fail(EUCLEAN, "records: root {:#x} or redo list {:#x} is no preserved folio of ours",
+                subtree->data.value, redo.value);
   }
   records->redo_ = arena.object<abi::RedoEntry>(redo);
   TRY(records->load_pools());
@@ -97,8 +108,9 @@ Status Records::load_pools() {
         return fail(EUCLEAN, "records: pool page {:#x} has kind {} size {}, expected {} {}", next,
                     page->kind, page->slot_size, k, abi::slot_size(kind));
       }
-      if (!arena_.is_live(Phys{next}, abi::kOwnerRecords)) {
-        return fail(EUCLEAN, "records: pool page {:#x} is not preserved", next);
+      if (!arena_.is_live(Phys{next}, abi::kOwnerRecords) || next == root_->redo_list ||
+          next == address_of(root_)) {
+        return fail(EUCLEAN, "records: pool page {:#x} is no preserved page of a pool", next);
       }
       page_kind_[number] = static_cast<uint8_t>(k + 1);
       pages_[k].push_back(next);
@@ -121,18 +133,24 @@ Status Records::load_pools() {
   return {};
 }
 
+bool Records::has_redo() const {
+  // 0 is no number: an unfinished list, also that of the very first change.
+  return root_->redo_number != 0 && root_->redo_number == root_->committed;
+}
+
 Status Records::check_redo() const {
-  if (root_->redo_number != root_->committed) return {};
+  if (!has_redo()) return {};
   if (root_->redo_count > abi::kMaxRedo) {
     return fail(EUCLEAN, "records: redo list of {} entries", root_->redo_count);
   }
   const uint64_t root_at = arena_.address_of(root_).value;
   for (uint64_t i = 0; i < root_->redo_count; ++i) {
     const uint64_t address = redo_[i].address;
-    const bool in_root = address >= root_at && address + 8 <= root_at + sizeof *root_;
-    const bool in_pool =
-        address < arena_.size() && page_kind_[address / abi::kPageSize] != 0 &&
-        address % abi::kPageSize >= abi::kPoolFirstSlot;
+    // What leads to the records themselves is never changed by a list.
+    const bool in_root = address >= root_at + offsetof(abi::RecordsRoot, live_update_number) &&
+                         address < root_at + sizeof *root_;
+    const bool in_pool = address < arena_.size() && page_kind_[address / abi::kPageSize] != 0 &&
+                         address % abi::kPageSize >= abi::kPoolFirstSlot;
     if (address % 8 != 0 || (!in_root && !in_pool)) {
       return fail(EUCLEAN, "records: redo entry {} points to {:#x}", i, address);
     }
@@ -148,21 +166,21 @@ void Records::apply_redo() {
 }
 
 void Records::settle(AttachReport* report) {
-  if (root_->redo_number == root_->committed && root_->redo_count != 0) {
+  if (has_redo() && root_->redo_count != 0) {
     apply_redo();
     report->redo_applied = true;
   }
   for (size_t k = 0; k < kKinds; ++k) {
     const auto kind = static_cast<PoolKind>(k);
     for_each_slot(kind, [&](SlotHeader& slot) {
-      const auto state = static_cast<SlotState>(slot.state);
-      if (state == SlotState::kLive) {
+      // The whole word: a list may have stored what is no state at all.
+      if (slot.state == word_of(SlotState::kLive)) {
         ++live_[k];
         return;
       }
-      if (state == SlotState::kIntent) ++report->undone;
-      if (state == SlotState::kDying) ++report->finished;
-      if (state == SlotState::kFree) {
+      if (slot.state == word_of(SlotState::kIntent)) ++report->undone;
+      if (slot.state == word_of(SlotState::kDying)) ++report->finished;
+      if (is_zero(kind, slot)) {
         free_[k].push_back(address_of(&slot));
       } else {
         give_back(kind, slot);
@@ -198,8 +216,7 @@ Result<SlotHeader*> Records::take(PoolKind kind) {
   auto& list = free_[static_cast<size_t>(kind)];
   if (const int code = fault("luo.slot")) return fail(code, "a record: injected");
   if (list.empty()) TRY(grow(kind).context("a record"));
-  auto* slot = reinterpret_cast<SlotHeader*>(
-      arena_.at(Phys{list.back()}, abi::slot_size(kind)));
+  auto* slot = reinterpret_cast<SlotHeader*>(arena_.at(Phys{list.back()}, abi::slot_size(kind)));
   list.pop_back();
   kho::store_word(&slot->state, word_of(SlotState::kIntent));
   return slot;
@@ -242,9 +259,8 @@ Change::Change(Records& records) : records_(records), number_(records.root().com
 }
 
 Change::~Change() {
-  if (!committed_) {
-    for (const Slot& slot : added_) records_.give_back(slot.kind, *slot.header);
-  }
+  if (committed_) return;
+  for (const Slot& slot : added_) records_.give_back(slot.kind, *slot.header);
   records_.changing_ = false;
 }
 
@@ -297,6 +313,7 @@ void Change::commit() {
     --records_.live_[static_cast<size_t>(slot.kind)];
     records_.give_back(slot.kind, *slot.header);
   }
+  records_.changing_ = false;  // the next one may begin, also while this object lives
 }
 
 }  // namespace outlive::luo

@@ -3,8 +3,9 @@
 //
 // Happy path:    Change change(records); auto* slot = TRY(change.add<FileSlot>()); slot->... = ...;
 //                change.set(session->flags, ...); change.remove(*old); change.commit();
-// Unhappy path:  a Change that is destroyed uncommitted leaves nothing: its new slots are given back.
-// A death:       before the commit store nothing happened, after it everything did (attach applies
+// Unhappy path:  a Change that is destroyed uncommitted leaves nothing: its new slots are given
+// back. A death:       before the commit store nothing happened, after it everything did (attach
+// applies
 //                the redo list again).
 // Locks: none, one thread. One Change at a time (CHECK).
 #pragma once
@@ -97,6 +98,7 @@ class Records {
   Records(kho::Arena& arena, kho::RootFdt& fdt) : arena_(arena), fdt_(fdt) {}
   Status load_pools();
   Status check_redo() const;
+  bool has_redo() const;
   void apply_redo();
   void settle(AttachReport* report);
   Result<abi::SlotHeader*> take(abi::PoolKind kind);
@@ -151,7 +153,7 @@ class Change {
   bool empty() const { return entries_ == 0; }
   // The number that this change commits under: ids of its slots derive from it.
   uint64_t number() const { return number_; }
-  // All of it, in one store. Can't fail.
+  // All of it, in one store. Can't fail. The next change may begin then.
   void commit();
 
  private:

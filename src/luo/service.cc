@@ -17,10 +17,11 @@ Status Services::load() {
   kho::Arena& arena = context_.records->arena();
   const auto reach = [&](uint64_t address, uint64_t size, std::string_view whose) {
     if (address == 0) return;
-    if (!arena.is_live(Phys{address}, abi::kOwnerService, std::max<uint64_t>(size, 1))) {
-      status = fail(EUCLEAN, "{}: its launch specification is no preserved folio", whose);
+    if (!arena.is_live(Phys{address}, abi::kOwnerService, std::max<uint64_t>(size, 1)) ||
+        !reached.insert(address).second) {
+      status =
+          fail(EUCLEAN, "{}: its launch specification is no preserved folio of its own", whose);
     }
-    reached.insert(address);
   };
   for_each([&](abi::ServiceSlot& slot) {
     if (strnlen(slot.name, sizeof slot.name) == sizeof slot.name) {
@@ -34,9 +35,8 @@ Status Services::load() {
     reach(slot.spec, slot.spec_size, slot.name);
     reach(slot.previous_spec, slot.previous_spec_size, slot.name);
   });
-  context_.records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
-    reach(slot.spec, slot.spec_size, "an update");
-  });
+  context_.records->for_each<abi::UpdateSlot>(
+      [&](abi::UpdateSlot& slot) { reach(slot.spec, slot.spec_size, "an update"); });
   if (!status) return status;
   arena.sweep(abi::kOwnerService, [&](Phys folio) { return reached.contains(folio.value); });
   return {};
@@ -85,7 +85,9 @@ Result<Phys> Services::make_blob(std::string_view bytes) {
   kho::Arena& arena = context_.records->arena();
   const Phys folio =
       TRY(arena.alloc_preserve(std::max<size_t>(bytes.size(), 1), abi::kOwnerService));
-  kho::store_bytes(arena.at(folio, bytes.size()), bytes.data(), bytes.size());
+  if (!bytes.empty()) {
+    kho::store_bytes(arena.at(folio, bytes.size()), bytes.data(), bytes.size());
+  }
   return folio;
 }
 

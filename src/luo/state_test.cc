@@ -1,8 +1,8 @@
 #include "luo/state.h"
 
-#include <map>
-
 #include <gtest/gtest.h>
+
+#include <map>
 
 namespace outlive::luo {
 namespace {

@@ -1,5 +1,7 @@
 #include "luo/update.h"
 
+#include <string.h>
+
 #include "base/fault.h"
 #include "base/log.h"
 
@@ -8,7 +10,8 @@ namespace outlive::luo {
 using abi::Step;
 using abi::UpdateStep;
 
-// ---- the steps, in order --------------------------------------------------------------------------
+// ---- the steps, in order
+// --------------------------------------------------------------------------
 
 Result<abi::UpdateSlot*> Updates::begin(abi::ServiceSlot& service, const Options& options) {
   if (service.active_update != 0) {
@@ -128,6 +131,7 @@ void Updates::commit(Active& update) {
   services_.generation_passed(change, service);
   change.set(slot.old, service.current);
   change.set(service.current, slot.successor);
+  change.set(slot.successor, abi::ProcessWords{0, -1, 0, 0, -1, -1});  // its fds have one name
   change.set(service.previous_spec, service.spec);
   change.set(service.previous_spec_size, service.spec_size);
   change.set(service.previous_binary_fd, service.current.binary_fd);
@@ -179,8 +183,7 @@ void Updates::retire(Active& update) {
     return;
   }
   update.timeline.begin("old", "retire", now());
-  for (const Participant& one :
-       host_.participants(*update.service, update.slot->from_generation)) {
+  for (const Participant& one : host_.participants(*update.service, update.slot->from_generation)) {
     host_.send_event(one.connection, Step::kRetire, update.slot->header.id, update.deadline_ns, "");
   }
   host_.retire(update.slot->old);
@@ -198,7 +201,8 @@ void Updates::done(Active& update) {
   host_.idle(service);
 }
 
-// ---- cancel: any failure before commit --------------------------------------------------------------
+// ---- cancel: any failure before commit
+// --------------------------------------------------------------
 
 void Updates::begin_cancel(Active& update, int code, std::string reason) {
   if (update.cancelling) return;
@@ -225,16 +229,17 @@ void Updates::end_cancel(Active& update) {
   const bool frozen = slot.step == static_cast<uint64_t>(UpdateStep::kOffer);
   const bool asked = is_normal(static_cast<State>(slot.state)) == false;
   if (frozen) files_.unfreeze(sessions_of(service));
-  host_.drop_generation(service, service.generation + 1);
+  host_.drop_generation(service, slot.from_generation + 1);
   const bool again = update.again && slot.attempts < times.attempts;
   const uint64_t spec = slot.spec;
-  const int64_t binary = slot.successor.binary_fd;
+  const int64_t fds[] = {slot.successor.binary_fd, slot.successor.notify_fd};
   {
     Change change(*context_.records);
     if (asked) switch_state(update, Event::kCancel, change);
     change.set(slot.successor, abi::ProcessWords{0, -1, 0, 0, -1, -1});
     if (again) {
       change.set(slot.attempts, slot.attempts + 1);
+      change.set(slot.step, static_cast<uint64_t>(UpdateStep::kPlan));
     } else {
       change.set(slot.step, static_cast<uint64_t>(UpdateStep::kCancelled));
       change.set(slot.result, update.code);
@@ -245,7 +250,9 @@ void Updates::end_cancel(Active& update) {
     }
     change.commit();
   }
-  if (binary >= 0) context_.release(BorrowedFd(static_cast<int>(binary)));
+  for (const int64_t fd : fds) {
+    if (fd >= 0) context_.release(BorrowedFd(static_cast<int>(fd)));
+  }
   for (const Participant& one : host_.participants(service, service.generation)) {
     host_.send_event(one.connection, Step::kCancel, slot.header.id, 0, update.reason);
   }
@@ -275,7 +282,8 @@ Status Updates::cancel(abi::UpdateSlot& slot, int code, std::string_view reason)
   return {};
 }
 
-// ---- news -----------------------------------------------------------------------------------------
+// ---- news
+// -----------------------------------------------------------------------------------------
 
 void Updates::successor_started(abi::UpdateSlot& slot, const abi::ProcessWords& process) {
   Change change(*context_.records);
@@ -347,15 +355,16 @@ void Updates::answered(Active& update, uint64_t connection) {
       update.timeline.end("successor", "adopt", now());
       if (update.waiting.empty()) commit(update);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
 Status Updates::veto(const abi::ServiceSlot& service, uint64_t connection, uint64_t generation,
                      Step step, uint64_t id, std::string_view reason) {
   Active* update = active_of(service);
-  const bool early = update != nullptr &&
-                     update->slot->step < static_cast<uint64_t>(UpdateStep::kCommit);
+  const bool early =
+      update != nullptr && update->slot->step < static_cast<uint64_t>(UpdateStep::kCommit);
   if (!early || update->cancelling || (id != 0 && update->slot->header.id != id)) {
     return fail(EINVAL, "service '{}': there is no update that can be vetoed", service.name);
   }
@@ -416,9 +425,9 @@ void Updates::tick(uint64_t now_ns) {
     if (update.deadline_ns == 0 || now_ns < update.deadline_ns) continue;
     const auto at = static_cast<UpdateStep>(update.slot->step);
     if (at < UpdateStep::kCommit) {
-      begin_cancel(update, ETIMEDOUT,
-                   fmt::format("{} did not answer {} in time", waiting_for(*update.slot),
-                               name_of(at)));
+      begin_cancel(
+          update, ETIMEDOUT,
+          fmt::format("{} did not answer {} in time", waiting_for(*update.slot), name_of(at)));
     } else if (at == UpdateStep::kRetire) {
       log_warning("update {:x}: the old one of '{}' did not leave, it is killed",
                   update.slot->header.id, update.service->name);
@@ -445,13 +454,27 @@ Status Updates::load() {
     }
     if (slot.state > static_cast<uint64_t>(State::kUpdated) ||
         slot.step > static_cast<uint64_t>(UpdateStep::kCancelled)) {
-      status = fail(EUCLEAN, "update {:x}: step {} state {}", slot.header.id, slot.step, slot.state);
+      status =
+          fail(EUCLEAN, "update {:x}: step {} state {}", slot.header.id, slot.step, slot.state);
       return;
     }
-    pages.insert(slot.timeline);
+    if (slot.timeline != 0 &&
+        (!pages.insert(slot.timeline).second ||
+         !context_.records->arena().is_live(kho::Phys{slot.timeline}, abi::kOwnerTimeline))) {
+      status = fail(EUCLEAN, "update {:x}: its timeline is no page of its own", slot.header.id);
+      return;
+    }
+    if (strnlen(slot.reason, sizeof slot.reason) == sizeof slot.reason) {
+      status = fail(EUCLEAN, "update {:x}: its reason has no end", slot.header.id);
+      return;
+    }
     if (service->active_update != context_.records->address_of(&slot)) return;
     active_[slot.service] =
         Active{&slot, service, {}, {}, 0, 0, false, false, false, 0, {}, timeline(slot)};
+  });
+  services_.for_each([&](abi::ServiceSlot& service) {
+    if (service.active_update == 0 || active_of(service) != nullptr) return;
+    status = fail(EUCLEAN, "service '{}': its active update is no record", service.name);
   });
   if (!status) return status;
   context_.records->arena().sweep(abi::kOwnerTimeline,
@@ -598,12 +621,17 @@ bool Updates::frozen_for(const abi::ServiceSlot& service, uint64_t connection) {
 std::string Updates::waiting_for(const abi::UpdateSlot& slot) {
   switch (static_cast<UpdateStep>(slot.step)) {
     case UpdateStep::kStart:
-    case UpdateStep::kOffer: return "the successor";
+    case UpdateStep::kOffer:
+      return "the successor";
     case UpdateStep::kPrepare:
-    case UpdateStep::kFreeze: return "the old one";
-    case UpdateStep::kCommit: return "the successor (finish)";
-    case UpdateStep::kRetire: return "the old one (retire)";
-    default: return "";
+    case UpdateStep::kFreeze:
+      return "the old one";
+    case UpdateStep::kCommit:
+      return "the successor (finish)";
+    case UpdateStep::kRetire:
+      return "the old one (retire)";
+    default:
+      return "";
   }
 }
 

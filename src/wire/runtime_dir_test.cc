@@ -33,7 +33,9 @@ class RuntimeDirTest : public testing::Test {
 };
 
 TEST_F(RuntimeDirTest, RootHasOnePlace) {
-  RuntimeEnvironment root;
+  RuntimeEnvironment root = user;
+  root.uid = 0;
+  root.system = "/run/outlive";
   root.xdg_runtime = "/run/user/0";
   const auto dirs = find_runtime_dirs(std::nullopt, root);
   ASSERT_TRUE(dirs);

@@ -57,7 +57,9 @@ Status VarlinkClient::send(const VarlinkCall& call) {
 Result<bool> VarlinkClient::wait_readable(int timeout_ms) {
   const UniqueFd epoll = TRY(sys::epoll_create());
   TRY(sys::epoll_ctl(epoll, EPOLL_CTL_ADD, socket_, EPOLLIN, 0));
-  if (interrupt_.valid()) TRY(sys::epoll_ctl(epoll, EPOLL_CTL_ADD, interrupt_, EPOLLIN, 1));
+  if (interrupt_.valid()) {
+    TRY(sys::epoll_ctl(epoll, EPOLL_CTL_ADD, interrupt_, EPOLLIN, 1));
+  }
   epoll_event events[2] = {};
   const size_t count = TRY(sys::epoll_wait(epoll, events, timeout_ms));
   for (size_t i = 0; i < count; ++i) {

@@ -52,9 +52,9 @@ struct Closer::Process {
   UniqueFd read;
   UniqueFd write;
   sys::Mapping page;
-  uint64_t counted = 0;      // of progress().done
-  uint64_t since_ns = 0;     // the close at sent_.front() began then, or later
-  uint64_t killed_ns = 0;    // 0: alive
+  uint64_t counted = 0;    // of progress().done
+  uint64_t since_ns = 0;   // the close at sent_.front() began then, or later
+  uint64_t killed_ns = 0;  // 0: alive
   Progress& progress() const { return *reinterpret_cast<Progress*>(page.data()); }
 };
 
@@ -71,9 +71,13 @@ Closer::~Closer() {
   ::waitid(P_PIDFD, static_cast<id_t>(process_->pidfd.get()), &info, WEXITED | WNOHANG);
 }
 
-pid_t Closer::pid() const { return process_ != nullptr ? process_->pid : 0; }
+pid_t Closer::pid() const {
+  return process_ != nullptr ? process_->pid : 0;
+}
 
-void Closer::close(BorrowedFd fd) { queue_.push_back(fd); }
+void Closer::close(BorrowedFd fd) {
+  queue_.push_back(fd);
+}
 
 void Closer::tick(uint64_t now_ns) {
   reap_stuck();
@@ -93,8 +97,8 @@ bool Closer::start(uint64_t now_ns) {
   if (stuck_.size() >= kMostStuck) return false;
   auto made = std::make_unique<Process>();
   Result<sys::Pipe> pipe = sys::pipe();
-  Result<sys::Mapping> page = sys::mmap(sizeof(Progress), PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, BorrowedFd());
+  Result<sys::Mapping> page =
+      sys::mmap(sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, BorrowedFd());
   // What fails here is tried again at the next tick: fds and processes come free.
   if (!pipe || !page) return false;
   made->read = std::move(pipe->read);

@@ -36,9 +36,9 @@ class Closer {
   // pending() is not 0.
   void tick(uint64_t now_ns);
   size_t pending() const { return queue_.size() + sent_.size(); }
-  uint64_t closed() const { return closed_; }     // in all
-  uint64_t timeouts() const { return timeouts_; } // closes that were killed
-  pid_t pid() const;                              // 0: no process now
+  uint64_t closed() const { return closed_; }      // in all
+  uint64_t timeouts() const { return timeouts_; }  // closes that were killed
+  pid_t pid() const;                               // 0: no process now
 
  private:
   struct Process;
@@ -55,7 +55,7 @@ class Closer {
   std::deque<BorrowedFd> queue_;  // not handed to the process yet
   std::deque<BorrowedFd> sent_;   // in its pipe, in order
   std::unique_ptr<Process> process_;
-  std::vector<UniqueFd> stuck_;   // pidfds of killed ones that don't end
+  std::vector<UniqueFd> stuck_;  // pidfds of killed ones that don't end
   uint64_t closed_ = 0;
   uint64_t timeouts_ = 0;
 };

@@ -9,7 +9,9 @@
 namespace outlive::machine {
 namespace {
 
-bool is_open(int number) { return static_cast<bool>(sys::get_fd_flags(BorrowedFd(number))); }
+bool is_open(int number) {
+  return static_cast<bool>(sys::get_fd_flags(BorrowedFd(number)));
+}
 
 class CloserTest : public testing::Test {
  protected:
@@ -138,7 +140,7 @@ TEST_F(CloserTest, AnotherOneIsMadeWhenItWasKilled) {
   closer.close(BorrowedFd(::dup(2)));
   ASSERT_TRUE(tick_until(closer, [&] { return closer.pending() == 0; }));
   const pid_t pid = closer.pid();
-  ASSERT_EQ(::kill(pid, SIGKILL), 0);
+  signal_process(pid, SIGKILL);
   const int number = ::dup(2);
   closer.close(BorrowedFd(number));
   ASSERT_TRUE(tick_until(closer, [&] { return closer.pending() == 0 && closer.pid() != 0; }));

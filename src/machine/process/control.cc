@@ -28,8 +28,8 @@ Result<Control> Control::create() {
   Control control;
   control.memory_ = TRY(sys::memfd_create("outlive-control", 0));
   TRY(sys::ftruncate(control.memory_, sizeof(abi::ControlBlock)));
-  control.mapping_ = TRY(sys::mmap(sizeof(abi::ControlBlock), PROT_READ | PROT_WRITE, MAP_SHARED,
-                                   control.memory_));
+  control.mapping_ = TRY(
+      sys::mmap(sizeof(abi::ControlBlock), PROT_READ | PROT_WRITE, MAP_SHARED, control.memory_));
   control.worker_wake_ = TRY(sys::eventfd(0));
   control.keeper_wake_ = TRY(sys::eventfd(0));
   // A new memfd is zeros, and that is an empty block.

@@ -103,8 +103,8 @@ TEST(Control, HeldFdsNamesAll) {
   abi::ChildEntry& entry = add_child(control, 100);
   const UniqueFd pidfd(static_cast<int>(entry.pidfd));
   const std::vector<BorrowedFd> held = control.held_fds();
-  for (const BorrowedFd fd : {control.fd(), control.worker_wake(), control.keeper_wake(),
-                              pidfd.borrow()}) {
+  for (const BorrowedFd fd :
+       {control.fd(), control.worker_wake(), control.keeper_wake(), pidfd.borrow()}) {
     EXPECT_NE(std::find(held.begin(), held.end(), fd), held.end()) << fd.get();
   }
 }

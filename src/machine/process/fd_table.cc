@@ -27,7 +27,9 @@ int table_size() {
   return static_cast<int>(std::min<rlim_t>(limit.rlim_max, 1 << 20));
 }
 
-bool is_open(int number) { return ::fcntl(number, F_GETFD) != -1; }
+bool is_open(int number) {
+  return ::fcntl(number, F_GETFD) != -1;
+}
 
 }  // namespace
 

@@ -75,7 +75,9 @@ TEST(FdTable, ListsWhatIsOpen) {
   });
 }
 
-bool is_open(BorrowedFd fd) { return static_cast<bool>(sys::get_fd_flags(fd)); }
+bool is_open(BorrowedFd fd) {
+  return static_cast<bool>(sys::get_fd_flags(fd));
+}
 
 // 10,000 (or as many as may be) fds: every third is named, every seventh is adopted.
 TEST(FdTable, ClosesOrphansOnly) {
@@ -92,8 +94,8 @@ TEST(FdTable, ClosesOrphansOnly) {
     std::vector<BorrowedFd> named;
     for (int number = 0; number < first + most; number += 3) named.push_back(BorrowedFd(number));
     const uint64_t start = system_clock().now_ns();
-    const Result<OrphanCount> count = close_orphans(
-        named, BorrowedFd(first), [](BorrowedFd fd) { return fd.get() % 7 == 0; });
+    const Result<OrphanCount> count =
+        close_orphans(named, BorrowedFd(first), [](BorrowedFd fd) { return fd.get() % 7 == 0; });
     const uint64_t took = system_clock().now_ns() - start;
     ASSERT_TRUE(count);
     printf("close_orphans: %d fds, %zu closed, %llu us\n", most, count->closed,

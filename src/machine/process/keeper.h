@@ -24,8 +24,8 @@ namespace outlive::machine {
 // What a worker is told at its start.
 struct WorkerContext {
   Control& control;
-  bool hold = false;         // died too often: attach nothing, answer `status`, wait for a stop
-  uint64_t start_number = 1; // 1: the first worker of this table; later ones attach
+  bool hold = false;          // died too often: attach nothing, answer `status`, wait for a stop
+  uint64_t start_number = 1;  // 1: the first worker of this table; later ones attach
   // KeeperOptions::no_keeper only (else invalid and empty): when this fd is readable, call the
   // function; it does what the keeper would do.
   BorrowedFd inner_keeper;

@@ -58,8 +58,8 @@ class KeeperProcess {
   HeartbeatWatch heartbeat_;
   DeathHistory deaths_;
   bool hold_ = false;
-  bool killed_by_us_ = false;      // for another try out of hold mode: no death to count
-  uint64_t worker_not_before_ = 0; // when there is none: when to try the next
+  bool killed_by_us_ = false;       // for another try out of hold mode: no death to count
+  uint64_t worker_not_before_ = 0;  // when there is none: when to try the next
   uint64_t spare_not_before_ = 0;
   std::optional<int> end_code_;
 };

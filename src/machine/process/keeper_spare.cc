@@ -38,8 +38,7 @@ void KeeperProcess::check_spare() {
 bool KeeperProcess::spare_is_due() const {
   // An attaching worker closes what it doesn't know: no fd is opened meanwhile.
   const abi::WorkerState state = control_.worker_state();
-  const bool attached =
-      state == abi::WorkerState::kServing || state == abi::WorkerState::kHolding;
+  const bool attached = state == abi::WorkerState::kServing || state == abi::WorkerState::kHolding;
   return options_.spare && control_.spare_pid() == 0 && control_.worker_pid() != 0 && attached;
 }
 

@@ -9,7 +9,6 @@
 
 #include "machine/process/closer.h"
 #include "machine/process/fd_table.h"
-#include "machine/process/launch.h"
 #include "machine/process/test_machine.h"
 
 namespace outlive::machine {
@@ -26,15 +25,16 @@ struct Reply {
 };
 // What outlives the worker.
 struct CounterState {
-  std::atomic<uint64_t> last = 0;     // sequence of the last request that was done
-  std::atomic<uint64_t> effects = 0;  // how many were done
-  std::atomic<pid_t> owner = 0;       // the worker that has the state
-  std::atomic<uint64_t> overlaps = 0; // workers that found another one alive
-  std::atomic<int> held = -1;         // a memfd that the first worker left in the table
+  std::atomic<uint64_t> last = 0;      // sequence of the last request that was done
+  std::atomic<pid_t> owner = 0;        // the worker that has the state
+  std::atomic<uint64_t> overlaps = 0;  // workers that found another one alive
+  std::atomic<int> held = -1;          // a memfd that the first worker left in the table
   std::atomic<uint64_t> held_lost = 0;
 };
 
-std::span<std::byte> bytes_of(auto& value) { return std::as_writable_bytes(std::span(&value, 1)); }
+std::span<std::byte> bytes_of(auto& value) {
+  return std::as_writable_bytes(std::span(&value, 1));
+}
 
 // Peek, do, answer, consume: as architecture.md says under "Requests".
 void answer_requests(CounterState& state, BorrowedFd socket, uint64_t start_number) {
@@ -42,10 +42,7 @@ void answer_requests(CounterState& state, BorrowedFd socket, uint64_t start_numb
     Request request;
     const Result<size_t> size = sys::recv(socket, bytes_of(request), MSG_PEEK | MSG_DONTWAIT);
     if (!size || *size != sizeof request) return;
-    if (request.sequence == state.last + 1) {
-      state.last = request.sequence;  // the commit
-      ++state.effects;                // may be one less after a kill here: never one more
-    }
+    if (request.sequence == state.last + 1) ++state.last;  // effect and commit in one store
     const Reply reply{request.sequence, start_number};
     static_cast<void>(sys::send(socket, std::as_bytes(std::span(&reply, 1)), MSG_DONTWAIT));
     static_cast<void>(sys::recv(socket, bytes_of(request), MSG_DONTWAIT));
@@ -104,7 +101,6 @@ class KeeperTest : public testing::Test {
 
   void expect_nothing_lost() {
     EXPECT_EQ(state_->last, sequence_);
-    EXPECT_LE(state_->effects, sequence_);
     EXPECT_EQ(state_->overlaps, 0u) << "two workers at once";
     EXPECT_EQ(state_->held_lost, 0u) << "a held fd was closed";
   }
@@ -124,16 +120,16 @@ TEST_F(KeeperTest, AWorkerKilledAHundredTimesLosesNoRequest) {
   std::vector<uint64_t> gaps;
   const pid_t keeper = machine_.control().keeper_pid();
   for (int i = 0; i < 100; ++i) {
+    const uint64_t before = load_word(block().worker_starts);
     std::atomic<uint64_t> killed_ns = 0;
     std::thread killer([&] {
       // Anywhere in the stream of requests.
       const uint64_t until = state_->last + static_cast<uint64_t>(i % 7);
       while (state_->last < until) std::this_thread::yield();
       const uint64_t now = system_clock().now_ns();
-      ::kill(machine_.control().worker_pid(), SIGKILL);
+      signal_process(machine_.worker_pid(), SIGKILL);
       killed_ns = now;
     });
-    const uint64_t before = load_word(block().worker_starts);
     while (call().start_number == before && !HasFailure()) {
     }
     killer.join();
@@ -156,11 +152,11 @@ TEST_F(KeeperTest, TheSpareTakesOverAgainAndAgain) {
   for (uint64_t takeover = 1; takeover <= 20; ++takeover) {
     ASSERT_TRUE(machine_.await_complete());
     call();
-    const pid_t spare = machine_.control().spare_pid();
-    const pid_t worker = machine_.control().worker_pid();
+    const pid_t spare = machine_.spare_pid();
+    const pid_t worker = machine_.worker_pid();
     const uint64_t before = load_word(block().worker_starts);
     const uint64_t killed_ns = system_clock().now_ns();
-    ASSERT_EQ(::kill(machine_.control().keeper_pid(), SIGKILL), 0);
+    signal_process(machine_.control().keeper_pid(), SIGKILL);
     while (call().start_number == before && !HasFailure()) {
     }
     gaps.push_back(system_clock().now_ns() - killed_ns);
@@ -184,9 +180,9 @@ TEST_F(KeeperTest, WorkerAndKeeperKilledTogether) {
   start();
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(machine_.await_complete());
-    const pid_t spare = machine_.control().spare_pid();
-    ::kill(machine_.control().worker_pid(), SIGKILL);
-    ::kill(machine_.control().keeper_pid(), SIGKILL);
+    const pid_t spare = machine_.spare_pid();
+    signal_process(machine_.worker_pid(), SIGKILL);
+    signal_process(machine_.control().keeper_pid(), SIGKILL);
     ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
     ASSERT_TRUE(eventually([&] { return machine_.control().spare_pid() != spare; }));
     call();
@@ -200,8 +196,8 @@ TEST_F(KeeperTest, AKilledSpareIsReplaced) {
   ASSERT_TRUE(machine_.await_complete());
   const pid_t keeper = machine_.control().keeper_pid();
   for (int i = 0; i < 3; ++i) {
-    const pid_t spare = machine_.control().spare_pid();
-    ASSERT_EQ(::kill(spare, SIGKILL), 0);
+    const pid_t spare = machine_.spare_pid();
+    signal_process(spare, SIGKILL);
     ASSERT_TRUE(eventually([&] {
       const pid_t now = machine_.control().spare_pid();
       return now != 0 && now != spare;
@@ -209,7 +205,7 @@ TEST_F(KeeperTest, AKilledSpareIsReplaced) {
   }
   EXPECT_EQ(machine_.control().keeper_pid(), keeper);
   EXPECT_EQ(load_word(block().worker_starts), 1u);
-  ASSERT_EQ(::kill(keeper, SIGKILL), 0);
+  signal_process(keeper, SIGKILL);
   ASSERT_TRUE(eventually([&] { return load_word(block().keeper_deaths) == 1; }));
   call();
   expect_nothing_lost();
@@ -220,39 +216,33 @@ TEST_F(KeeperTest, AStoppedWorkerIsReplaced) {
   start();
   ASSERT_TRUE(machine_.await_complete());
   call();
-  const pid_t worker = machine_.control().worker_pid();
-  ASSERT_EQ(::kill(worker, SIGSTOP), 0);
+  const pid_t worker = machine_.worker_pid();
+  signal_process(worker, SIGSTOP);
   EXPECT_GE(call().start_number, 2u);
-  EXPECT_NE(machine_.control().worker_pid(), worker);
+  EXPECT_NE(machine_.worker_pid(), worker);
   expect_nothing_lost();
 }
 
 TEST_F(KeeperTest, TheTableStaysFlat) {
   start();
   ASSERT_TRUE(machine_.await_complete());
-  const auto count = [&] {
-    return sys::read_file(fmt::format("/proc/{}/status", machine_.control().keeper_pid()))
-        .context("status")
-        .take();
-  };
-  EXPECT_NE(count().find("FDSize"), std::string::npos);
   const auto open_fds = [&] {
     struct stat status {};
-    EXPECT_EQ(
-        ::stat(fmt::format("/proc/{}/fd", machine_.control().keeper_pid()).c_str(), &status), 0);
+    EXPECT_EQ(::stat(fmt::format("/proc/{}/fd", machine_.control().keeper_pid()).c_str(), &status),
+              0);
     return status.st_size;
   };
   const auto before = open_fds();
   for (int i = 0; i < 30; ++i) {
     const uint64_t starts = load_word(block().worker_starts);
-    ::kill(machine_.control().worker_pid(), SIGKILL);
+    signal_process(machine_.worker_pid(), SIGKILL);
     while (call().start_number == starts && !HasFailure()) {
     }
   }
   EXPECT_EQ(open_fds(), before);
   for (int i = 0; i < 3; ++i) {
-    const pid_t spare = machine_.control().spare_pid();
-    ::kill(machine_.control().keeper_pid(), SIGKILL);
+    const pid_t spare = machine_.spare_pid();
+    signal_process(machine_.control().keeper_pid(), SIGKILL);
     ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
     ASSERT_TRUE(eventually([&] {
       const pid_t now = machine_.control().spare_pid();
@@ -268,9 +258,8 @@ TEST_F(KeeperTest, TheTableStaysFlat) {
 TEST_F(KeeperTest, SigtermEndsEverything) {
   start();
   ASSERT_TRUE(machine_.await_complete());
-  const std::array<pid_t, 2> others = {machine_.control().worker_pid(),
-                                       machine_.control().spare_pid()};
-  ASSERT_EQ(::kill(machine_.pid(), SIGTERM), 0);
+  const std::array<pid_t, 2> others = {machine_.worker_pid(), machine_.control().spare_pid()};
+  signal_process(machine_.pid(), SIGTERM);
   EXPECT_EQ(machine_.exit_code(), 0);
   EXPECT_EQ(load_word(block().stop_requested), 1u);
   for (const pid_t pid : others) EXPECT_FALSE(process_runs(pid));
@@ -280,7 +269,7 @@ TEST_F(KeeperTest, SighupIsCounted) {
   start();
   ASSERT_TRUE(machine_.await_complete());
   for (uint64_t i = 1; i <= 2; ++i) {
-    ASSERT_EQ(::kill(machine_.pid(), SIGHUP), 0);
+    signal_process(machine_.pid(), SIGHUP);
     ASSERT_TRUE(eventually([&] { return machine_.control().reload_count() == i; }));
   }
   EXPECT_EQ(load_word(block().worker_starts), 1u);
@@ -320,14 +309,14 @@ TEST_F(KeeperTest, ACrashLoopEndsInHoldModeAndSighupTriesAgain) {
   EXPECT_EQ(load_word(block().worker_deaths), 5u);
   EXPECT_EQ(call().start_number, 6u) << "in hold mode the worker answers";
   // A death in hold mode is followed by another one in hold mode.
-  ::kill(machine_.control().worker_pid(), SIGKILL);
+  signal_process(machine_.worker_pid(), SIGKILL);
   EXPECT_EQ(call().start_number, 7u);
   EXPECT_EQ(machine_.control().worker_state(), abi::WorkerState::kHolding);
   *mended = true;
-  ASSERT_EQ(::kill(machine_.pid(), SIGHUP), 0);
+  signal_process(machine_.pid(), SIGHUP);
   ASSERT_TRUE(machine_.await_state(abi::WorkerState::kServing));
   expect_nothing_lost();
-  ASSERT_EQ(::kill(machine_.pid(), SIGTERM), 0);
+  signal_process(machine_.pid(), SIGTERM);
   EXPECT_EQ(machine_.exit_code(), 0);
 }
 
@@ -335,132 +324,10 @@ TEST_F(KeeperTest, WithoutAKeeperEverythingIsOneProcess) {
   options_.no_keeper = true;
   start();
   ASSERT_TRUE(machine_.await_state(abi::WorkerState::kServing));
-  EXPECT_EQ(machine_.control().worker_pid(), machine_.pid());
+  EXPECT_EQ(machine_.worker_pid(), machine_.pid());
   call();
-  ASSERT_EQ(::kill(machine_.pid(), SIGTERM), 0);
+  signal_process(machine_.pid(), SIGTERM);
   EXPECT_EQ(machine_.exit_code(), 0);
-}
-
-// --- children ------------------------------------------------------------------------------------
-
-struct ServiceState {
-  std::atomic<pid_t> pid = 0;
-  std::atomic<uint64_t> exits = 0;
-  std::atomic<int64_t> status = -1;
-};
-
-// A worker that launches `sh -c script` once, ever, and notes its exit.
-std::function<int(WorkerContext&)> launching_worker(TestMachine& machine, ServiceState& state,
-                                                    std::string script) {
-  return [&machine, &state, script](WorkerContext& context) {
-    Control& control = context.control;
-    std::vector<BorrowedFd> named = control.held_fds();
-    LaunchQueue queue(control);
-    if (state.pid == 0) {
-      LaunchSpec spec;
-      spec.program = "sh";
-      spec.argv = {"sh", "-c", script};
-      spec.env = {"PATH=/usr/bin:/bin"};
-      spec.uid = ::geteuid();
-      spec.gid = ::getegid();
-      queue.submit(std::move(spec), [&](Result<Launched> launched) {
-        if (!launched) return;
-        state.pid = launched->pid;  // the record
-        static_cast<void>(open_gate(control, launched->pid));
-      });
-      control.wake_keeper();
-    }
-    control.wake_worker();  // a first turn
-    return machine.serve(context, [&] {
-      queue.pump();
-      for (; const std::optional<ChildExit> exit = control.peek_exit(); control.pop_exit()) {
-        if (exit->pid != state.pid) continue;
-        state.status = exit->packed();
-        ++state.exits;
-      }
-    });
-  };
-}
-
-class KeeperChildTest : public testing::TestWithParam<bool> {
- protected:
-  void start(const std::string& script) {
-    KeeperOptions options;
-    options.no_keeper = GetParam();
-    options.worker_main = launching_worker(machine_, *state_, script);
-    machine_.start(std::move(options));
-  }
-  ChildExit exit() const { return ChildExit::from_packed(state_->pid, state_->status); }
-
-  TestMachine machine_;
-  SharedMemory<ServiceState> state_;
-};
-INSTANTIATE_TEST_SUITE_P(Keeper, KeeperChildTest, testing::Values(false, true),
-                         [](const auto& parameter) {
-                           return parameter.param ? "inside" : "beside";
-                         });
-
-TEST_P(KeeperChildTest, ExitsReachTheWorker) {
-  start("exit 7");
-  ASSERT_TRUE(eventually([&] { return state_->exits == 1; }));
-  EXPECT_EQ(exit().code, CLD_EXITED);
-  EXPECT_EQ(exit().status, 7);
-}
-
-TEST_P(KeeperChildTest, NoServiceIsLeftAtTheEnd) {
-  start("sleep 1000 & wait");
-  ASSERT_TRUE(eventually([&] { return state_->pid != 0; }));
-  ASSERT_EQ(::kill(machine_.pid(), SIGTERM), 0);
-  EXPECT_EQ(machine_.exit_code(), 0);
-  EXPECT_FALSE(process_runs(state_->pid));
-}
-
-class KeeperServiceTest : public KeeperTest {
- protected:
-  void start_service(const std::string& script) {
-    options_.worker_main = launching_worker(machine_, *service_, script);
-    start();
-    ASSERT_TRUE(machine_.await_complete());
-    ASSERT_TRUE(eventually([&] { return service_->pid != 0; }));
-  }
-  ChildExit exit() const { return ChildExit::from_packed(service_->pid, service_->status); }
-  SharedMemory<ServiceState> service_;
-};
-
-TEST_F(KeeperServiceTest, AnExitWhileNoWorkerLivesIsReported) {
-  start_service("sleep 1000");
-  // The worker can't pop; stopped, then killed.
-  ASSERT_EQ(::kill(machine_.control().worker_pid(), SIGSTOP), 0);
-  ASSERT_EQ(::kill(service_->pid, SIGKILL), 0);
-  ASSERT_TRUE(eventually([&] { return load_word(block().exit_head) == 1; }));
-  ASSERT_EQ(::kill(machine_.control().worker_pid(), SIGKILL), 0);
-  ASSERT_TRUE(eventually([&] { return service_->exits == 1; }));
-  EXPECT_EQ(exit().status, SIGKILL);
-}
-
-// Its parent is dead: the new keeper can't wait for it, but learns of its end.
-TEST_F(KeeperServiceTest, AServiceOfADeadKeeperIsStillWatched) {
-  start_service("trap 'exit 5' TERM; while :; do sleep 0.01; done");
-  const pid_t service = service_->pid;
-  const pid_t spare = machine_.control().spare_pid();
-  ASSERT_EQ(::kill(machine_.control().keeper_pid(), SIGKILL), 0);
-  ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
-  ASSERT_TRUE(machine_.await_complete());
-  EXPECT_TRUE(process_runs(service));
-  EXPECT_TRUE(machine_.control().child(service));
-  ASSERT_TRUE(eventually([&] { return service_->exits == 0 && process_runs(service); }));
-  ::poll(nullptr, 0, 0);
-  ASSERT_EQ(::kill(service, SIGTERM), 0);
-  ASSERT_TRUE(eventually([&] {
-    ::waitpid(service, nullptr, WNOHANG);  // as init does
-    return service_->exits == 1;
-  }));
-  // Before Linux 6.15 nobody can know how.
-  if (exit().code != 0) {
-    EXPECT_EQ(exit().code, CLD_EXITED);
-    EXPECT_EQ(exit().status, 5);
-  }
-  EXPECT_FALSE(machine_.control().child(service));
 }
 
 // --- what the next worker finds ------------------------------------------------------------------
@@ -481,8 +348,8 @@ TEST_F(KeeperTest, OrphansAreClosedAndTheMachineStaysWhole) {
   start();
   const auto open_fds = [&] {
     struct stat status {};
-    EXPECT_EQ(
-        ::stat(fmt::format("/proc/{}/fd", machine_.control().keeper_pid()).c_str(), &status), 0);
+    EXPECT_EQ(::stat(fmt::format("/proc/{}/fd", machine_.control().keeper_pid()).c_str(), &status),
+              0);
     return status.st_size;
   };
   ASSERT_TRUE(machine_.await_complete());
@@ -490,14 +357,14 @@ TEST_F(KeeperTest, OrphansAreClosedAndTheMachineStaysWhole) {
   const auto before = open_fds();
   for (int i = 0; i < 10; ++i) {
     const uint64_t starts = load_word(block().worker_starts);
-    ::kill(machine_.control().worker_pid(), SIGKILL);
+    signal_process(machine_.worker_pid(), SIGKILL);
     while (call().start_number == starts && !HasFailure()) {
     }
     ASSERT_TRUE(machine_.await_complete());
   }
   EXPECT_EQ(open_fds(), before);
-  const pid_t spare = machine_.control().spare_pid();
-  ::kill(machine_.control().keeper_pid(), SIGKILL);
+  const pid_t spare = machine_.spare_pid();
+  signal_process(machine_.control().keeper_pid(), SIGKILL);
   ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
   ASSERT_TRUE(machine_.await_complete());
   call();
@@ -522,7 +389,7 @@ TEST_F(KeeperTest, ACloserDiesWithItsWorker) {
     while (call().start_number < i && !HasFailure()) {
     }
     EXPECT_NE(*closer_pid, 0);
-    ::kill(machine_.control().worker_pid(), SIGKILL);
+    signal_process(machine_.worker_pid(), SIGKILL);
     ASSERT_TRUE(eventually([&] { return load_word(block().worker_starts) == i + 1; }));
   }
   call();

@@ -84,6 +84,9 @@ void KeeperProcess::check_worker() {
 
 void KeeperProcess::worker_ended(const ChildExit& exit) {
   abi::ControlBlock& block = control_.block();
+  if (control_.worker_state() == abi::WorkerState::kServing) {
+    store_word(block.ever_served, uint64_t{1});
+  }
   const bool served = load_word(block.ever_served) != 0;
   if (exit.code == CLD_EXITED && exit.status == 0) {
     end_code_ = 0;

@@ -74,7 +74,8 @@ Status LaunchQueue::post(const LaunchSpec& spec) {
 Result<Launched> LaunchQueue::answer() const {
   const abi::LaunchRequest& request = control_.block().launch;
   if (request.result != 0) {
-    return fail(static_cast<int>(request.result), "{}", strerrordesc_np(static_cast<int>(request.result)));
+    return fail(static_cast<int>(request.result), "{}",
+                strerrordesc_np(static_cast<int>(request.result)));
   }
   return Launched{static_cast<pid_t>(request.pid), BorrowedFd(static_cast<int>(request.pidfd))};
 }

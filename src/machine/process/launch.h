@@ -32,14 +32,14 @@ struct LaunchFd {
 
 // Targets 0, 1 and 2 that are not named are /dev/null. LISTEN_PID is set when LISTEN_FDS is in env.
 struct LaunchSpec {
-  std::string program;           // without a slash: searched in the PATH of `env`
-  BorrowedFd program_fd;         // if valid, this very file is executed
-  std::vector<std::string> argv; // argv[0] included
-  std::vector<std::string> env;  // NAME=VALUE
+  std::string program;            // without a slash: searched in the PATH of `env`
+  BorrowedFd program_fd;          // if valid, this very file is executed
+  std::vector<std::string> argv;  // argv[0] included
+  std::vector<std::string> env;   // NAME=VALUE
   std::string cwd = "/";
-  uid_t uid = 0;                 // another uid or gid than ours needs root: else EPERM
+  uid_t uid = 0;  // another uid or gid than ours needs root: else EPERM
   gid_t gid = 0;
-  std::vector<LaunchFd> fds;     // stay open until the callback
+  std::vector<LaunchFd> fds;  // stay open until the callback
 };
 
 struct Launched {

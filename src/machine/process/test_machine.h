@@ -44,6 +44,12 @@ inline bool eventually(const std::function<bool()>& condition) {
   return true;
 }
 
+// Never 0 or less: that would be the test's own process group.
+inline void signal_process(pid_t pid, int signal) {
+  ASSERT_GT(pid, 0);
+  EXPECT_EQ(::kill(pid, signal), 0) << pid;
+}
+
 inline bool process_runs(pid_t pid) {
   const Result<std::string> stat = sys::read_file(fmt::format("/proc/{}/stat", pid));
   if (!stat) return false;
@@ -116,6 +122,15 @@ class TestMachine {
   }
 
   Control& control() { return control_; }
+  // A process exists a moment before its number is written down.
+  pid_t worker_pid() {
+    EXPECT_TRUE(eventually([this] { return control_.worker_pid() > 0; }));
+    return control_.worker_pid();
+  }
+  pid_t spare_pid() {
+    EXPECT_TRUE(eventually([this] { return control_.spare_pid() > 0; }));
+    return control_.spare_pid();
+  }
   pid_t pid() const { return pid_; }
   // Not orphans.
   std::vector<BorrowedFd> fds_of_test() const { return {lifeline_.read}; }

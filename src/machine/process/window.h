@@ -32,7 +32,6 @@ class LaunchWindow {
  private:
   explicit LaunchWindow(BorrowedFd first) : first_(first.get()) {}
   int first_;
-
 };
 
 }  // namespace outlive::machine
