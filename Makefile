@@ -26,7 +26,7 @@ help:
 demo:
 	@scripts/deps.sh build demo
 	@scripts/build.sh demo_programs
-	@python3 tests/demo/demo.py --build $(BUILD)
+	@python3 tests/demo/demo.py --bin-dir $(BUILD)/bin --html $(BUILD)/demo-timeline.html
 
 test:
 	@scripts/deps.sh build test

@@ -1,7 +1,9 @@
 #include "commands.h"
 
+#include <signal.h>
 #include <strings.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include <cstdio>
 
@@ -206,6 +208,14 @@ void select(Call& call) {
   reply_error(call.out, "ERR DB index is out of range");
 }
 
+// DEBUG CRASH, for tests: SIGKILL in the middle of a change. The next one has to repair.
+void debug(Call& call) {
+  if (!same(call.arguments[1], "CRASH"))
+    return reply_error(call.out, "ERR only DEBUG CRASH is known");
+  const Change change(call.store.heap());
+  kill(getpid(), SIGKILL);
+}
+
 void quit(Call& call) {
   call.quit = true;
   reply_simple(call.out, "OK");
@@ -236,7 +246,8 @@ constexpr Command kCommands[] = {
     {"ECHO", 2, 2, echo},         {"INFO", 1, kAny, info},
     {"DIGEST", 1, 2, digest},     {"COMMAND", 1, kAny, command},
     {"CONFIG", 2, kAny, config},  {"CLIENT", 2, kAny, ok},
-    {"SELECT", 2, 2, select},     {"QUIT", 1, 1, quit},
+    {"SELECT", 2, 2, select},     {"DEBUG", 2, 2, debug},
+    {"QUIT", 1, 1, quit},
 #if KV_VERSION >= 2
     {"STRLEN", 2, 2, strlen},  // new in version 2
 #endif

@@ -20,6 +20,7 @@ constexpr size_t kReadSize = 64 * 1024;
 constexpr size_t kOutputLimit = 256 * 1024;  // replies collected before the first is sent
 constexpr int kTickMs = 100;
 constexpr int kEvents = 64;  // a turn is short, so that freeze does not wait long for its end
+constexpr int kTakenATurn = 100;
 constexpr uint64_t kListenerEvent = UINT64_MAX;
 constexpr uint64_t kWatchedEvent = UINT64_MAX - 1;
 
@@ -86,17 +87,21 @@ bool Server::watch(int fd) {
   return add(epoll_.get(), fd, EPOLLIN, kWatchedEvent);
 }
 
-bool Server::take_connection(uint32_t slot, UniqueFd fd) {
-  return add_connection(slot, std::move(fd), store_->slot(slot).output.block != 0);
-}
-
-bool Server::add_connection(uint32_t slot, UniqueFd fd, bool writer) {
-  Connection& connection = connections_[slot];
-  connection.fd = std::move(fd);
-  connection.interest = writer ? EPOLLOUT : EPOLLIN;
+void Server::take_connection(uint32_t slot, UniqueFd fd) {
+  const bool writer = store_->slot(slot).output.block != 0;
+  connections_[slot] = {std::move(fd), writer ? EPOLLOUT : EPOLLIN};
   writers_ += writer ? 1 : 0;
   ++connected_;
-  return add(epoll_.get(), connection.fd.get(), connection.interest, slot);
+  taken_.push_back(slot);
+}
+
+void Server::watch_taken() {
+  for (int i = 0; i < kTakenATurn && !taken_.empty(); ++i) {
+    const uint32_t slot = taken_.back();
+    taken_.pop_back();
+    const Connection& connection = connections_[slot];
+    if (!add(epoll_.get(), connection.fd.get(), connection.interest, slot)) close_connection(slot);
+  }
 }
 
 void Server::start() {
@@ -108,8 +113,9 @@ void Server::start() {
 }
 
 bool Server::turn() {
+  watch_taken();
   epoll_event events[kEvents];
-  const int count = epoll_wait(epoll_.get(), events, kEvents, kTickMs);
+  const int count = epoll_wait(epoll_.get(), events, kEvents, taken_.empty() ? kTickMs : 0);
   bool watched = false;
   now_ms_ = unix_ms();
   for (int i = 0; i < count; ++i) {
@@ -159,7 +165,7 @@ void Server::accept_some() {
     }
     store_->slot(slot) = {};
     store_->slot(slot).state = Slot::kOpen;
-    if (!add_connection(slot, std::move(fd), false)) close_connection(slot);
+    take_connection(slot, std::move(fd));
   }
 }
 

@@ -9,8 +9,6 @@
 
 #include "commands.h"
 
-#include <ctime>
-static long T(){timespec t;clock_gettime(CLOCK_MONOTONIC,&t);return t.tv_sec*1000000+t.tv_nsec/1000;}
 namespace kv {
 namespace {
 
@@ -248,15 +246,12 @@ int Updates::adopt(const Event& event) {
 }
 
 Status Updates::retrieve_all(bool restarted) {
-  long t0=T();  auto session = client_->retrieve_session(kSession);long t1=T();
+  auto session = client_->retrieve_session(kSession);
   if (!session) return session.error();
   session_ = std::move(*session);
   const Status memory = restarted ? find_memory() : retrieve_memory();
   if (!memory) return memory;
-  long t2=T();auto listener = session_.retrieve(kListener);long t3=T();fprintf(stderr,"T session %ld memory %ld listener %ld\n",t1-t0,t2-t1,t3-t2);
-  if (!listener) return listener.error();
-  if (!server_->take_listener(std::move(*listener))) return Error(errno, "epoll");
-  return restarted ? Status() : retrieve_connections();
+  return retrieve_sockets(!restarted);
 }
 
 Status Updates::retrieve_memory() {
@@ -288,18 +283,19 @@ Status Updates::find_memory() {
   return found;
 }
 
-Status Updates::retrieve_connections() {
+Status Updates::retrieve_sockets(bool connections) {
   std::vector<uint32_t> slots;
-  for (uint32_t i = 0; i < store_->state().slots_used; ++i) {
+  for (uint32_t i = 0; connections && i < store_->state().slots_used; ++i) {
     if (store_->slot(i).state == Slot::kOpen) slots.push_back(i);
   }
-  if (slots.empty()) return {};
-  long t0=T();auto fds = session_.retrieve(tokens_of(slots));long t1=T();
+  std::vector<Token> tokens = tokens_of(slots);
+  tokens.push_back(kListener);
+  auto fds = session_.retrieve(tokens);  // all in one go, with the listener as the last
   if (!fds) return fds.error();
+  if (!server_->take_listener(std::move(fds->back()))) return Error(errno, "epoll");
   for (size_t i = 0; i < slots.size(); ++i) {
-    if (!server_->take_connection(slots[i], std::move((*fds)[i]))) return Error(errno, "epoll");
+    server_->take_connection(slots[i], std::move((*fds)[i]));
   }
-  fprintf(stderr,"T many %ld epoll %ld\n",t1-t0,T()-t1);
   return {};
 }
 

@@ -81,7 +81,7 @@ class Updates : private outlive::Participant {
   Status retrieve_all(bool restarted);
   Status retrieve_memory();
   Status find_memory();
-  Status retrieve_connections();
+  Status retrieve_sockets(bool connections);
   int answer(const Status& status);
 
   const Options& options_;

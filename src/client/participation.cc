@@ -70,9 +70,6 @@ void Participation::commit(const outlive_event& event) {
 }
 
 std::optional<Answer> Participation::handle_question(const outlive_event& event, abi::Step step) {
-  // A question that was overtaken by its update's cancel: nobody waits for the answer, and
-  // freezing now would be for ever.
-  if (find(event.update, abi::Step::kCancel) != nullptr) return std::nullopt;
   const Asked callback = step == abi::Step::kPrepare  ? callbacks_.prepare
                          : step == abi::Step::kFreeze ? callbacks_.freeze
                                                       : callbacks_.adopt;
@@ -97,10 +94,11 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
     case abi::Step::kAdopt:
       return handle_question(event, step);
     case abi::Step::kCancel: {
-      // What never began needs no undoing.
+      // What never began needs no undoing. An update may begin anew under its id (outlived's worker
+      // was replaced): then it asks again, so what was answered before the cancel is forgotten.
       const bool begun = find(event.update, abi::Step::kPrepare) != nullptr ||
                          find(event.update, abi::Step::kFreeze) != nullptr;
-      remember(event.update, step, {});
+      std::erase_if(done_, [&](const Done& done) { return done.update == event.update; });
       regions_->forbid_growth(false);
       if (begun) tell(callbacks_.cancel, event);
       return std::nullopt;

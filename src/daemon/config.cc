@@ -155,6 +155,7 @@ Status read_liveupdate(Table& table, Config& config) {
 
 Status read_limits(Table& table, Config& config) {
   TRY(table.number("fds", config.fds, 1 << 30));
+  TRY(table.number("worker-deaths", config.worker_deaths, 1'000'000));
   TRY(table.number("sessions-per-uid", config.limits.sessions, 10'000'000));
   TRY(table.number("files-per-uid", config.limits.files, 10'000'000));
   TRY(table.number("connections-per-uid", config.limits.connections, 1'000'000));

@@ -27,6 +27,7 @@ Result<int> run(const Options& options) {
   machine::KeeperOptions keeper;
   keeper.no_keeper = options.no_keeper;
   keeper.fd_limit = input.config.fds;
+  keeper.most_deaths = static_cast<unsigned>(input.config.worker_deaths);
   keeper.worker_main = [&](machine::WorkerContext& context) { return worker_main(input, context); };
   return machine::run_keeper(control, std::move(keeper));
 }

@@ -222,8 +222,10 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
     return fail(EBUSY, "session '{}': finish comes after committed", session->name);
   }
   TRY(parts_.core.finish_files(*session, reply_words(connection, message)));
-  // Empty, it is nobody's inheritance any more.
-  if (service != nullptr) TRY(parts_.core.adopt(*session, *service));
+  // Empty, it is nobody's inheritance any more; when an outgoing one has its name, it just ends.
+  if (service != nullptr && !parts_.core.adopt(*session, *service)) {
+    TRY(parts_.core.end_session(*session, true));
+  }
   Outcome outcome = echo(message);
   if (service != nullptr) {
     outcome.after = [this, service] { parts_.core.updates().sessions_changed(*service); };

@@ -132,8 +132,7 @@ TEST(Core, TheNthFailureOfEveryOperationLeavesNothing) {
   }
 }
 
-// ---- every state
-// ------------------------------------------------------------------------------------
+// ---- every state ----
 
 void subtrees_work(UpdateWorld& w, const char* state) {
   ASSERT_TRUE(w.add_subtree("mine", "one")) << state;

@@ -73,7 +73,10 @@ class FileHandler {
   virtual bool exclusive(const FileFacts&) const { return false; }
   virtual Result<Preserved> preserve(BorrowedFd fd, const FileFacts& facts) = 0;
   virtual void unpreserve(const FileState& file) = 0;
-  // Compares what must not have changed since preserve; an error cancels the update (EBUSY).
+  // The old one has answered `prepare`: from here to commit or cancel the file must not change its
+  // size, identity or seals. What freeze shall compare with; before this it may grow.
+  virtual Result<Preserved> prepare(const FileState& file) { return Preserved{file.data, file.size}; }
+  // Compares what must not have changed since prepare; an error cancels the update (EBUSY).
   virtual Status freeze(FileState& file) = 0;
   virtual void unfreeze(FileState& file) = 0;
   // The open file to hand out. Keep: the held one. EAGAIN with a token named: another file first.

@@ -239,6 +239,21 @@ std::vector<abi::FileSlot*> Files::ordered(const std::vector<Session*>& sessions
   return files;
 }
 
+Status Files::prepare(const std::vector<Session*>& sessions) {
+  std::vector<abi::FileSlot*> files = ordered(sessions);
+  while (!files.empty()) {
+    Change change(*context_.records);
+    for (; !files.empty() && change.room() > 2; files.pop_back()) {
+      abi::FileSlot& slot = *files.back();
+      const Preserved now = TRY(handler_of(slot)->prepare(state_of(slot)));
+      if (now.data != slot.data) change.set(slot.data, now.data);
+      if (now.size != slot.size) change.set(slot.size, now.size);
+    }
+    if (!change.empty()) change.commit();
+  }
+  return flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) { return flb.prepare(slot.data); });
+}
+
 Status Files::freeze(const std::vector<Session*>& sessions) {
   const std::vector<abi::FileSlot*> files = ordered(sessions);
   for (size_t i = 0; i < files.size(); ++i) {

@@ -74,6 +74,8 @@ class Files {
   // EBUSY when a handler's can_finish says no.
   Status can_finish(const Session& session) const;
 
+  // What each file is compared with at freeze, as it is now.
+  Status prepare(const std::vector<Session*>& sessions);
   // Freeze, first to last by order over all these sessions; an error unfreezes those frozen.
   Status freeze(const std::vector<Session*>& sessions);
   void unfreeze(const std::vector<Session*>& sessions);

@@ -74,8 +74,7 @@ struct Model {
     return false;
   }
 
-  // ---- what the operations answer: 0 or an errno
-  // -----------------------------------------------------
+  // ---- what the operations answer: 0 or an errno ----
 
   int create(uint64_t id, uint64_t uid, const std::string& name, int service) {
     if (outgoing_name(uid, name)) return EEXIST;

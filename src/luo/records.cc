@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/check.h"
 #include "base/fault.h"
@@ -256,6 +257,7 @@ Change::Change(Records& records) : records_(records), number_(records.root().com
   records_.changing_ = true;
   // The list of the change before is applied; from here on it must not be taken for valid.
   kho::store_word(&records_.root_->redo_number, 0);
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // entries are plain stores: not before that
 }
 
 Change::~Change() {

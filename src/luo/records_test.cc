@@ -326,7 +326,7 @@ TEST(Records, BitFlipsAreRefusedOrConsistent) {
   int attached = 0;
   int refused = 0;
   for (const auto& [start, bytes] : ranges) {
-    for (uint64_t bit = 0; bit < bytes * 8; bit += 3) {
+    for (uint64_t bit = 0; bit < bytes * 8; bit += 7) {
       std::byte& hit = image.bytes()[start + bit / 8];
       hit ^= std::byte{1} << bit % 8;
       const UniqueFd file = image.file();
@@ -342,8 +342,8 @@ TEST(Records, BitFlipsAreRefusedOrConsistent) {
       prepare(**records);
     }
   }
-  EXPECT_GT(attached, 100);
-  EXPECT_GT(refused, 100);
+  EXPECT_GT(attached, 50);
+  EXPECT_GT(refused, 50);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // An update of scope `service`: replaces one service by its next version. update.cc reads as the
-// list of its steps:
+// list of its steps (update_news.cc: what it hears, a new worker, questions):
 //
 //   plan -> start -> prepare -> freeze -> offer -> commit -> finish -> retire -> done
 //                 \______ any failure: cancel ______/
@@ -7,7 +7,8 @@
 // Happy path:   begin(); then whoever has news calls ready(), process_ended(), sessions_changed();
 //               each of them may take the update a step further. Nothing ever waits in here.
 // Unhappy path: veto(), a death, a deadline (tick) before commit: the successor is killed; when it
-//               is really gone the handlers unfreeze and the old one gets `cancel` and serves again.
+//               is really gone the handlers unfreeze and the old one gets `cancel` and serves
+//               again.
 // A death of the worker: load() cancels what had not committed and begins it anew (at most
 //               UpdateTimes::attempts times), and carries on what had.
 // Locks: none, one thread.
@@ -24,7 +25,7 @@
 
 namespace outlive::luo {
 
-struct UpdateTimes {  // ns
+struct UpdateTimes {                  // ns
   uint64_t ready = 30'000'000'000;    // successor: start to ready-to-adopt
   uint64_t prepare = 10'000'000'000;  // old one
   uint64_t freeze = 2'000'000'000;    // old one
@@ -63,8 +64,7 @@ class UpdateHost {
 
 class Updates {
  public:
-  Updates(Context& context, Sessions& sessions, Files& files, Services& services,
-          UpdateHost& host)
+  Updates(Context& context, Sessions& sessions, Files& files, Services& services, UpdateHost& host)
       : context_(context), sessions_(sessions), files_(files), services_(services), host_(host) {}
   Status load();
   void resume();  // after load(), when the host can act
@@ -72,8 +72,8 @@ class Updates {
   struct Options {
     std::string spec;  // launch specification of the successor
     uint64_t request_id[2] = {0, 0};
-    uint64_t flags = 0;  // of the record
-    uint64_t ready_ns = 0;   // time-outs of its own, 0: `times`
+    uint64_t flags = 0;     // of the record
+    uint64_t ready_ns = 0;  // time-outs of its own, 0: `times`
     uint64_t freeze_ns = 0;
   };
   // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.

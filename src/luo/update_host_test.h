@@ -184,4 +184,29 @@ struct UpdateWorld : LuoWorld {
   int next_pid = 0;
 };
 
+// Lines that say that the old one and its files are as before: nothing of the update is left.
+inline void expect_rolled_back(UpdateWorld& w, int code) {
+  EXPECT_EQ(w.state(), State::kNormal);
+  EXPECT_EQ(w.step(), abi::UpdateStep::kCancelled);
+  EXPECT_EQ(w.update().result, code);
+  EXPECT_EQ(w.update().spec, 0u);
+  EXPECT_EQ(w.service().generation, 1u);
+  EXPECT_EQ(w.service().rollbacks, 1u);
+  EXPECT_EQ(w.service().updates, 0u);
+  EXPECT_EQ(w.service().active_update, 0u);
+  EXPECT_EQ(w.updates().active(w.service()), nullptr);
+  EXPECT_EQ(w.core->sessions().direction(w.session()), Direction::kOutgoing);
+  EXPECT_EQ(w.session().files.size(), 3u);
+  EXPECT_EQ(w.updates().access(w.service(), 1), Updates::Access::kCurrent);
+  EXPECT_EQ(w.updates().access(w.service(), 2), Updates::Access::kStale);
+  EXPECT_EQ(w.updates().next_deadline(), 0u);
+  EXPECT_EQ(w.arena->pages_of(abi::kOwnerService), 1u) << "the successor's spec is given back";
+  // Every fd that is open is named, every one that is named is open.
+  std::set<int> named;
+  for (const BorrowedFd fd : w.core->named_fds()) named.insert(fd.get());
+  for (const auto& [fd, kind] : w.fds.open) EXPECT_TRUE(named.contains(fd)) << fd;
+  for (const int fd : named) EXPECT_TRUE(w.fds.open.contains(fd)) << fd;
+  kho::expect_consistent(*w.arena);
+}
+
 }  // namespace outlive::luo

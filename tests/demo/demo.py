@@ -85,20 +85,21 @@ class Demo:
         self.start()
         for i in range(self.options.updates):
             # The kills and the bad versions come in between, evenly.
+            self.load.goes_on(self.options.rate // 5)
             self.update(kill_worker=i % 4 == 1)
             if i % 4 == 3:
                 self.bad_version(list(ROLLBACKS)[self.rollbacks % len(ROLLBACKS)])
         self.chart()
         self.stop_benchmark()
-        for _ in range(self.options.service_kills):
-            self.kill_service()
+        for i in range(self.options.service_kills):
+            self.kill_service(inside_a_change=i == 1)
         self.load.goes_on(2000)
         return self.judge()
 
     def start(self):
         world = self.world
         world.start_outlived()
-        say("outlived runs")
+        say(f"outlived runs, in the folder {world.dir}")
         port_file = os.path.join(world.dir, "port")
         self.arguments = ["--port", "0", "--port-file", port_file]
         world.outlive("run", "--name", "kv", "--restart", "always", "--", world.program("kv-v1"),
@@ -133,8 +134,11 @@ class Demo:
         process = self.world.start(self.world.program("outlive"), *words, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if kill_worker:
-            process.stderr.readline()  # its first step has been reported: it is in the middle
-            self.kill_worker()
+            for _ in range(1 + self.worker_kills % 3):  # at one step or a later one
+                step = process.stderr.readline().strip()
+            os.kill(self.pid_worker, signal.SIGKILL)
+            self.worker_kills += 1
+            self.killed_at = step.split(": ")[-1]
         out, err = process.communicate(timeout=60)
         self.load.tell(f"window {start} {time.monotonic_ns()}")
         try:
@@ -142,11 +146,6 @@ class Demo:
         except ValueError:
             raise Failed(f"outlive update (exit {process.returncode}): {err.strip() or out.strip()}")
         return process.returncode, reply
-
-    def kill_worker(self):
-        pid = self.pid_worker
-        os.kill(pid, signal.SIGKILL)
-        self.worker_kills += 1
 
     def update(self, kill_worker):
         version = 3 - self.version
@@ -166,7 +165,8 @@ class Demo:
         waiting = info["outputs_waiting_at_last_freeze"]
         if waiting < self.options.slow:
             raise Failed(f"only {waiting} connections had unsent output at the freeze")
-        killed = f", outlived's worker {self.pid_worker} killed in the middle" if kill_worker else ""
+        killed = (f", outlived's worker {self.pid_worker} killed at '{self.killed_at}'"
+                  if kill_worker else "")
         say(f"update {len(self.blackouts)}: v{version} serves, blackout {reply['blackout_us']} us, "
             f"{reply.get('files')} files{killed}")
 
@@ -180,6 +180,7 @@ class Demo:
         after = self.check_version()
         if after["process_id"] != before["process_id"]:
             raise Failed(f"--break={way}: another process serves")
+        self.load.goes_on(200)  # a digest takes 10 ms: not beside the update, whose stall is measured
         digest = self.kv.digest()
         if digest != self.digest:
             raise Failed(f"--break={way}: the data's digest was {self.digest}, is {digest}")
@@ -188,11 +189,17 @@ class Demo:
 
     # ---- kills of the service -------------------------------------------------------------------
 
-    def kill_service(self):
+    def kill_service(self, inside_a_change):
         before = self.kv.info()
         self.load.tell("kill")
         self.load.goes_on(500)  # so it has heard it
-        os.kill(before["process_id"], signal.SIGKILL)
+        if inside_a_change:
+            try:
+                self.kv.ask("DEBUG", "CRASH")  # does it itself, where it hurts
+            except ConnectionError:
+                pass
+        else:
+            os.kill(before["process_id"], signal.SIGKILL)
 
         def another_serves():
             try:
@@ -209,6 +216,8 @@ class Demo:
         self.load.goes_on(2 * self.options.connections)
         self.service_kills += 1
         repaired = info["repairs"] - before["repairs"]
+        if inside_a_change and not repaired:
+            raise Failed("kv died inside a change, and nobody repaired its memory")
         say(f"kv {before['process_id']} killed, {info['process_id']} goes on with listener and data"
             + (", which it repaired" if repaired else ""))
 

@@ -49,14 +49,18 @@ Result<luo::Preserved> MemfdHandler::preserve(BorrowedFd fd, const luo::FileFact
   return now;
 }
 
+Result<luo::Preserved> MemfdHandler::prepare(const luo::FileState& file) {
+  return measure(file.fd).context("memfd of token {}", file.token);
+}
+
 Status MemfdHandler::freeze(luo::FileState& file) {
   const luo::Preserved now = TRY(measure(file.fd).context("memfd of token {}", file.token));
   if (now.size != file.size) {
-    return fail(EBUSY, "memfd of token {}: it had {} bytes when it was preserved, now it has {}",
+    return fail(EBUSY, "memfd of token {}: it had {} bytes at prepare, now it has {}",
                 file.token, file.size, now.size);
   }
   if (now.data != file.data) {
-    return fail(EBUSY, "memfd of token {}: its seals were {} when it was preserved, now {}",
+    return fail(EBUSY, "memfd of token {}: its seals were {} at prepare, now {}",
                 file.token, seals_text(static_cast<int>(file.data)),
                 seals_text(static_cast<int>(now.data)));
   }

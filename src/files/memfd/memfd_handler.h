@@ -24,6 +24,7 @@ class MemfdHandler : public KeepHandler {
   bool can_preserve(const luo::FileFacts& facts) const override;
   bool exclusive(const luo::FileFacts&) const override { return true; }
   Result<luo::Preserved> preserve(BorrowedFd fd, const luo::FileFacts& facts) override;
+  Result<luo::Preserved> prepare(const luo::FileState& file) override;
   Status freeze(luo::FileState& file) override;
 
  private:
