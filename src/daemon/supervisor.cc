@@ -235,10 +235,21 @@ void Supervisor::launch(abi::ServiceSlot& service) {
     set_state(service, ServiceState::kFailed);
     return;
   }
-  parts_->launches.submit(std::move(*prepared),
-                          [this, address, process](Result<machine::Launched> result) {
-                            launched(address, process, result);
-                          });
+  submit(std::move(*prepared), [this, address, process](Result<machine::Launched> result) {
+    launched(address, process, result);
+  });
+}
+
+void Supervisor::submit(machine::LaunchSpec launch, machine::LaunchQueue::Callback callback) {
+  BorrowedFd log;
+  for (const machine::LaunchFd& one : launch.fds) {
+    if (one.target == STDOUT_FILENO) log = one.fd;
+  }
+  parts_->launches.submit(
+      std::move(launch), [this, log, done = std::move(callback)](Result<machine::Launched> result) {
+        if (log.valid()) parts_->closer.close(log);
+        done(std::move(result));
+      });
 }
 
 void Supervisor::launched(uint64_t address, const abi::ProcessWords& process,
@@ -298,7 +309,7 @@ Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& serv
   TRY(add_listen_fds(service, spec, launch));
   Result<UniqueFd> log = logs_.open(service.name, service.uid, service.gid);
   if (log) {
-    // Stays open until the launch is done: the closer takes it when the queue has run.
+    // Stays open until the launch is done: submit() sees to it.
     const BorrowedFd file(log->release());
     launch.fds.push_back({file, STDOUT_FILENO});
     launch.fds.push_back({file, STDERR_FILENO});
@@ -551,7 +562,8 @@ void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit)
   }
   const ServiceSpec spec = spec_of(service);
   const bool clean = exit.code == CLD_EXITED && exit.status == 0;
-  const bool was_ready = (service.flags & abi::kServiceReady) != 0;
+  // A first start that fails has failed; one that had served and is being restarted is tried again.
+  const bool was_ready = (service.flags & abi::kServiceReady) != 0 || service.recent_deaths != 0;
   const bool long_up = parts_->now() - service.current.start_ns >= kLongUp;
   const uint64_t deaths = long_up ? 1 : service.recent_deaths + 1;
   // An update that goes forward brings the next process itself.

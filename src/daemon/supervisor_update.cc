@@ -41,8 +41,7 @@ Status Supervisor::start_successor(abi::ServiceSlot& service, abi::UpdateSlot& u
   machine::LaunchSpec launch = TRY(launch_spec(service, spec, process, program));
   parts_->core.updates().successor_started(update, process);
   const uint64_t address = parts_->records().address_of(&update);
-  parts_->launches.submit(std::move(launch), [this, address, process](
-                                                 Result<machine::Launched> result) {
+  submit(std::move(launch), [this, address, process](Result<machine::Launched> result) {
     abi::UpdateSlot* slot = parts_->core.updates().at(address);
     const bool wanted = slot != nullptr && slot->successor.instance == process.instance;
     if (!result) {

@@ -240,18 +240,19 @@ std::vector<abi::FileSlot*> Files::ordered(const std::vector<Session*>& sessions
 }
 
 Status Files::prepare(const std::vector<Session*>& sessions) {
-  std::vector<abi::FileSlot*> files = ordered(sessions);
-  while (!files.empty()) {
+  const std::vector<abi::FileSlot*> files = ordered(sessions);
+  for (size_t done = 0; done < files.size();) {
     Change change(*context_.records);
-    for (; !files.empty() && change.room() > 2; files.pop_back()) {
-      abi::FileSlot& slot = *files.back();
+    for (; done < files.size() && change.room() > 2; ++done) {
+      abi::FileSlot& slot = *files[done];
       const Preserved now = TRY(handler_of(slot)->prepare(state_of(slot)));
       if (now.data != slot.data) change.set(slot.data, now.data);
       if (now.size != slot.size) change.set(slot.size, now.size);
     }
     if (!change.empty()) change.commit();
   }
-  return flbs_.for_each([](Flb& flb, abi::FlbSlot& slot) { return flb.prepare(slot.data); });
+  for (const Flbs::Held& held : flbs_.held_by(files)) TRY(held.flb->prepare(held.slot->data));
+  return {};
 }
 
 Status Files::freeze(const std::vector<Session*>& sessions) {

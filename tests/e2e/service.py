@@ -2,8 +2,8 @@
 keeps listener, count and open connections over updates, and misbehaves where it is told to.
 
     service.py PORT [--at STEP=WHAT]... [--grandchild FILE] [--name NAME]
-STEP: start prepare freeze adopt committed retrieved. WHAT: die, exit, hang, veto, hangup.
-start and adopt are the new one's, prepare and freeze the old one's. The count lives in a memfd (token 2): a lost or doubled effect shows.
+STEP: start prepare freeze adopt committed retrieved. WHAT: die, exit, hang, veto, hangup, once:FILE (dies if
+that isn't there), wait:FILE (until it is there). start and adopt are the new one's, prepare and freeze the old one's. The count lives in a memfd (token 2): a lost or doubled effect shows.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 import protocol as p
 
@@ -42,11 +43,20 @@ class Service:
     def misbehave(self, step, update=0):
         """True: what was asked for has replaced the answer."""
         what = self.chosen.at.get(step)
+        if what and what.startswith("once:"):
+            marker = what.removeprefix("once:")
+            what = None if os.path.exists(marker) else "die"
+            open(marker, "w").close()
         if what == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "exit":
             print(f"service: leaves at {step}", flush=True)
             os._exit(3)
+        if what and what.startswith("wait:"):  # until that file is there
+            gate = what.removeprefix("wait:")
+            open(gate + ".waits", "w").close()
+            while not os.path.exists(gate):
+                time.sleep(0.01)
         if what == "hangup":
             self.device.close()
         if what in ("hang", "hangup"):
