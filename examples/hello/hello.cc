@@ -9,7 +9,7 @@ constexpr Token kListener = 1, kMemory = 2, kConnections = 100;  // names of wha
 struct Hello : Participant, LineServer {
   Client client = Client::connect().expect("hello");
   Session session;
-  Memory memory;  // its root is the counter
+  Memory memory;               // its root is the counter
   void start(uint16_t port) {  // the first one: makes everything, and says what is to survive
     session = client.create_session("hello").expect("session");
     memory = Memory::create(session, kMemory, "hello").expect("memory");

@@ -34,7 +34,7 @@ struct ExitEntry {
 };
 
 struct ChildEntry {
-  int64_t pid;         // 0: free. Stored last (keeper; 0: worker)
+  int64_t pid;  // 0: free. Stored last (keeper; 0: worker)
   int64_t pidfd;
   int64_t gate_fd;     // one byte lets the child exec; close without: it leaves. -1: gone through
                        // (worker)
@@ -100,8 +100,8 @@ static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
 static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
 static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
 static_assert(offsetof(ControlBlock, exits) == 208);
-static_assert(sizeof(ControlBlock) == 208 + 24 * kExitRing + 40 * kMaxChildren +
-                                          sizeof(LaunchRequest) + kLaunchText);
+static_assert(sizeof(ControlBlock) ==
+              208 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 

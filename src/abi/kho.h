@@ -69,13 +69,13 @@ inline constexpr char kSubtreeClients[] = "clients";
 inline constexpr char kSubtreeKexecMetadata[] = "kexec-metadata";
 
 struct [[gnu::packed]] ArenaHeader {
-  char compatible[32];   // kArenaCompatible
-  uint64_t size;         // bytes of the arena, a multiple of 4096; never changes
-  uint64_t root_fdt;     // address of the current FDT page: the one store that changes the root
-  uint64_t tracker_root; // address of the top tracker page, 0: empty
-  uint64_t descriptors;  // address of the descriptor table
-  uint64_t high_water;   // pages at and above were never touched
-  uint64_t epoch;        // attaches so far
+  char compatible[32];    // kArenaCompatible
+  uint64_t size;          // bytes of the arena, a multiple of 4096; never changes
+  uint64_t root_fdt;      // address of the current FDT page: the one store that changes the root
+  uint64_t tracker_root;  // address of the top tracker page, 0: empty
+  uint64_t descriptors;   // address of the descriptor table
+  uint64_t high_water;    // pages at and above were never touched
+  uint64_t epoch;         // attaches so far
 };
 static_assert(sizeof(ArenaHeader) == 80 && offsetof(ArenaHeader, root_fdt) == 40);
 
@@ -92,7 +92,7 @@ enum PageOwner : uint16_t {
   kOwnerLuoFormat = 7,   // kernel-format blocks, written at freeze and for dumps
   kOwnerHandler = 8,     // what a file handler keeps beside its record
   kOwnerTimeline = 9,
-  kOwnerService = 10,    // a service's launch specification
+  kOwnerService = 10,  // a service's launch specification
   kOwnerFirstUser = 64,
 };
 
@@ -100,10 +100,18 @@ constexpr uint64_t make_descriptor(PageState state, unsigned order, uint16_t own
   return static_cast<uint64_t>(owner) << 48 | static_cast<uint64_t>(order) << 40 |
          static_cast<uint64_t>(state) << 32 | tag;
 }
-constexpr PageState descriptor_state(uint64_t d) { return static_cast<PageState>(d >> 32 & 0xff); }
-constexpr unsigned descriptor_order(uint64_t d) { return static_cast<unsigned>(d >> 40 & 0xff); }
-constexpr uint16_t descriptor_owner(uint64_t d) { return static_cast<uint16_t>(d >> 48); }
-constexpr uint32_t descriptor_tag(uint64_t d) { return static_cast<uint32_t>(d); }
+constexpr PageState descriptor_state(uint64_t d) {
+  return static_cast<PageState>(d >> 32 & 0xff);
+}
+constexpr unsigned descriptor_order(uint64_t d) {
+  return static_cast<unsigned>(d >> 40 & 0xff);
+}
+constexpr uint16_t descriptor_owner(uint64_t d) {
+  return static_cast<uint16_t>(d >> 48);
+}
+constexpr uint32_t descriptor_tag(uint64_t d) {
+  return static_cast<uint32_t>(d);
+}
 
 // Tracker geometry.
 inline constexpr unsigned kTrackerBitmapBits = 15;  // keys a bitmap page: 1 << 15

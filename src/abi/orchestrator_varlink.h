@@ -11,11 +11,11 @@
 //
 // What holds for all methods:
 //   - u64 ids, tokens and addresses are strings of lower case hex digits without prefix. Sizes,
-//     counts, pids and times are ints (below 2^53). Durations are microseconds (_us). Points in time
-//     are RFC 3339 strings in UTC; inside a timeline they are microseconds since its start.
+//     counts, pids and times are ints (below 2^53). Durations are microseconds (_us). Points in
+//     time are RFC 3339 strings in UTC; inside a timeline they are microseconds since its start.
 //   - Calls that change something carry `request_id`, 32 hex digits chosen by the caller: the same
-//     id again gives the same answer and does nothing more. A client that lost its connection in the
-//     middle connects again and repeats the call with the same id.
+//     id again gives the same answer and does nothing more. A client that lost its connection in
+//     the middle connects again and repeats the call with the same id.
 //   - Lists come in parts: when `next` is there, ask again with `after` = that. Every reply stays
 //     below 1 MiB.
 //   - Errors carry the errno and one line that names the thing and the remedy. ESTALE: outlived
@@ -27,7 +27,8 @@ namespace outlive::abi {
 
 inline constexpr char kOrchestratorInterface[] = "org.outlive.Orchestrator";
 
-inline constexpr char kOrchestratorVarlink[] = R"varlink(# outlive: live updates of services, of the orchestrator and of the kernel
+inline constexpr char kOrchestratorVarlink[] =
+    R"varlink(# outlive: live updates of services, of the orchestrator and of the kernel
 interface org.outlive.Orchestrator
 
 # One descriptor, and what becomes of it. `crosses`: keep (the open file itself is kept), recreate,

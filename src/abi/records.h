@@ -80,7 +80,13 @@ struct SlotHeader {
 };
 
 // How far a file can go as it is, or recreated.
-enum class SurvivalClass : uint32_t { kNone = 0, kService = 1, kDaemon = 2, kHost = 3, kKernel = 4 };
+enum class SurvivalClass : uint32_t {
+  kNone = 0,
+  kService = 1,
+  kDaemon = 2,
+  kHost = 3,
+  kKernel = 4
+};
 
 inline constexpr uint64_t kSessionLinger = 1u << 0;    // on_close = linger
 inline constexpr uint64_t kSessionInternal = 1u << 1;  // outlived's own, of a service (FDSTORE)
@@ -93,8 +99,8 @@ struct SessionSlot {  // 192 bytes
   uint64_t service;  // ServiceSlot address, 0: of no service
   uint64_t generation;
   uint64_t flags;
-  uint64_t created_ns;  // CLOCK_REALTIME
-  uint64_t orphaned_ns; // CLOCK_REALTIME since when nobody holds it, 0: held
+  uint64_t created_ns;   // CLOCK_REALTIME
+  uint64_t orphaned_ns;  // CLOCK_REALTIME since when nobody holds it, 0: held
   uint64_t reserved[8];
 };
 static_assert(sizeof(SessionSlot) == 192);
@@ -105,15 +111,15 @@ struct FileSlot {  // 152 bytes
   SlotHeader header;
   uint64_t session;  // SessionSlot address
   uint64_t token;
-  int64_t fd;        // in the shared table
-  uint64_t data;     // the handler's
-  uint64_t order;    // rising in order of preservation
-  uint64_t size;     // recorded by the handler's preserve; freeze compares
+  int64_t fd;      // in the shared table
+  uint64_t data;   // the handler's
+  uint64_t order;  // rising in order of preservation
+  uint64_t size;   // recorded by the handler's preserve; freeze compares
   uint64_t flags;
-  uint64_t failed;   // errno of the first retrieve that failed: sticky
-  uint64_t device;   // identity of an exclusive file; 0: not exclusive
+  uint64_t failed;  // errno of the first retrieve that failed: sticky
+  uint64_t device;  // identity of an exclusive file; 0: not exclusive
   uint64_t inode;
-  uint64_t flb;      // FlbSlot address of the global state it is bound to, 0: none
+  uint64_t flb;  // FlbSlot address of the global state it is bound to, 0: none
   char compatible[kCompatibleLength];
 };
 static_assert(sizeof(FileSlot) == 152);
@@ -127,24 +133,29 @@ struct ConnectionSlot {  // 192 bytes
   uint64_t uid;
   uint64_t gid;
   int64_t pid;
-  uint64_t session;     // SessionSlot address, of a session connection
-  uint64_t service;     // ServiceSlot address of a participant, or of its session
-  uint64_t generation;  // service generation it speaks for
-  uint64_t participant; // 1: takes part in updates
-  uint64_t versions;    // state_version << 32 | oldest_state_version
+  uint64_t session;      // SessionSlot address, of a session connection
+  uint64_t service;      // ServiceSlot address of a participant, or of its session
+  uint64_t generation;   // service generation it speaks for
+  uint64_t participant;  // 1: takes part in updates
+  uint64_t versions;     // state_version << 32 | oldest_state_version
   // The last request: exactly once.
   uint64_t sequence;
   int64_t result;
-  int64_t reply_fd;      // an fd that waits to be sent with the reply, -1: none
-  uint64_t in_work;      // sequence that was being worked on, for the poison check
-  uint64_t deaths;       // workers that died at in_work
-  uint64_t peer_inode;   // of the client's end of a session connection: never to be preserved
+  int64_t reply_fd;     // an fd that waits to be sent with the reply, -1: none
+  uint64_t in_work;     // sequence that was being worked on, for the poison check
+  uint64_t deaths;      // workers that died at in_work
+  uint64_t peer_inode;  // of the client's end of a session connection: never to be preserved
   uint64_t reserved[6];
 };
 static_assert(sizeof(ConnectionSlot) == 192);
 
 enum class ServiceState : uint64_t {
-  kStopped = 0, kStarting = 1, kRunning = 2, kStopping = 3, kFailed = 4, kBackoff = 5,
+  kStopped = 0,
+  kStarting = 1,
+  kRunning = 2,
+  kStopping = 3,
+  kFailed = 4,
+  kBackoff = 5,
 };
 inline constexpr uint64_t kServiceNotify = 1u << 0;  // knows nothing of outlive: sd_notify
 inline constexpr uint64_t kServiceReady = 1u << 1;
@@ -152,10 +163,10 @@ inline constexpr uint64_t kServiceReady = 1u << 1;
 struct ProcessWords {  // a process that was launched; times belong to RecordsRoot.boot_id
   int64_t pid;         // 0: none
   int64_t pidfd;
-  uint64_t start_ns;   // CLOCK_MONOTONIC
-  uint64_t instance;   // $OUTLIVE_INSTANCE
-  int64_t notify_fd;   // our end of its NOTIFY_SOCKET, -1: none
-  int64_t binary_fd;   // its executable, held so that a rollback can start it again; -1: none
+  uint64_t start_ns;  // CLOCK_MONOTONIC
+  uint64_t instance;  // $OUTLIVE_INSTANCE
+  int64_t notify_fd;  // our end of its NOTIFY_SOCKET, -1: none
+  int64_t binary_fd;  // its executable, held so that a rollback can start it again; -1: none
 };
 static_assert(sizeof(ProcessWords) == 48);
 
@@ -164,44 +175,52 @@ struct ServiceSlot {  // 416 bytes
   char name[kSessionNameLength];
   uint64_t uid;
   uint64_t gid;
-  uint64_t state;           // ServiceState
+  uint64_t state;  // ServiceState
   uint64_t flags;
-  uint64_t generation;      // of the process that serves: one higher with commit and restart
-  uint64_t outgoing_from;   // sessions with a generation below are incoming
+  uint64_t generation;     // of the process that serves: one higher with commit and restart
+  uint64_t outgoing_from;  // sessions with a generation below are incoming
   ProcessWords current;
-  uint64_t spec;            // address of the launch specification (JSON bytes)
+  uint64_t spec;  // address of the launch specification (JSON bytes)
   uint64_t spec_size;
-  uint64_t previous_spec;   // of the version before, for `outlive rollback`
+  uint64_t previous_spec;  // of the version before, for `outlive rollback`
   uint64_t previous_spec_size;
   int64_t previous_binary_fd;
-  uint64_t updates;         // committed
-  uint64_t rollbacks;       // cancelled
+  uint64_t updates;    // committed
+  uint64_t rollbacks;  // cancelled
   uint64_t restarts;
-  uint64_t recent_deaths;   // since it was last up for long
-  int64_t exit_status;      // of the last one that ended, as waitid says: code << 32 | status
-  uint64_t active_update;   // UpdateSlot address, 0: none
-  uint64_t request_id[2];   // id of the caller who last changed it: exactly once for Varlink
+  uint64_t recent_deaths;  // since it was last up for long
+  int64_t exit_status;     // of the last one that ended, as waitid says: code << 32 | status
+  uint64_t active_update;  // UpdateSlot address, 0: none
+  uint64_t request_id[2];  // id of the caller who last changed it: exactly once for Varlink
   uint64_t reserved[17];
 };
 static_assert(sizeof(ServiceSlot) == 416);
 
 enum class UpdateStep : uint64_t {
-  kPlan = 0, kStart = 1, kPrepare = 2, kFreeze = 3, kOffer = 4, kCommit = 5, kFinish = 6,
-  kRetire = 7, kDone = 8, kCancelled = 9,
+  kPlan = 0,
+  kStart = 1,
+  kPrepare = 2,
+  kFreeze = 3,
+  kOffer = 4,
+  kCommit = 5,
+  kFinish = 6,
+  kRetire = 7,
+  kDone = 8,
+  kCancelled = 9,
 };
 
 inline constexpr uint64_t kUpdateRollback = 1u << 0;  // starts the executable that was kept open
 
 struct UpdateSlot {  // 432 bytes
   SlotHeader header;
-  uint64_t service;      // ServiceSlot address
-  uint64_t scope;        // luo::Scope
-  uint64_t step;         // UpdateStep: how far it came
-  uint64_t state;        // luo::State of its scope
+  uint64_t service;  // ServiceSlot address
+  uint64_t scope;    // luo::Scope
+  uint64_t step;     // UpdateStep: how far it came
+  uint64_t state;    // luo::State of its scope
   uint64_t from_generation;
   ProcessWords successor;
-  ProcessWords old;      // after commit: who is to retire
-  uint64_t spec;         // launch specification of the successor
+  ProcessWords old;  // after commit: who is to retire
+  uint64_t spec;     // launch specification of the successor
   uint64_t spec_size;
   uint64_t request_id[2];
   uint64_t attempts;
@@ -210,8 +229,8 @@ struct UpdateSlot {  // 432 bytes
   uint64_t blackout_ns;  // once committed
   int64_t result;        // errno of a cancel
   uint64_t flags;
-  char reason[128];      // of a cancel
-  uint64_t ready_ns;     // time-outs of its own, 0: the configured ones
+  char reason[128];   // of a cancel
+  uint64_t ready_ns;  // time-outs of its own, 0: the configured ones
   uint64_t freeze_ns;
   uint64_t reserved[7];
 };
@@ -241,14 +260,22 @@ static_assert(sizeof(FlbSlot) == 96);
 
 constexpr size_t slot_size(PoolKind kind) {
   switch (kind) {
-    case PoolKind::kSession: return sizeof(SessionSlot);
-    case PoolKind::kFile: return sizeof(FileSlot);
-    case PoolKind::kConnection: return sizeof(ConnectionSlot);
-    case PoolKind::kService: return sizeof(ServiceSlot);
-    case PoolKind::kUpdate: return sizeof(UpdateSlot);
-    case PoolKind::kClientSubtree: return sizeof(ClientSubtreeSlot);
-    case PoolKind::kFlb: return sizeof(FlbSlot);
-    case PoolKind::kCount: break;
+    case PoolKind::kSession:
+      return sizeof(SessionSlot);
+    case PoolKind::kFile:
+      return sizeof(FileSlot);
+    case PoolKind::kConnection:
+      return sizeof(ConnectionSlot);
+    case PoolKind::kService:
+      return sizeof(ServiceSlot);
+    case PoolKind::kUpdate:
+      return sizeof(UpdateSlot);
+    case PoolKind::kClientSubtree:
+      return sizeof(ClientSubtreeSlot);
+    case PoolKind::kFlb:
+      return sizeof(FlbSlot);
+    case PoolKind::kCount:
+      break;
   }
   return 0;
 }

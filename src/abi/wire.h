@@ -46,10 +46,10 @@
 //            0x43 GET_NAME       GetNameRequest -> GetNameRequest
 //            0x90 UNPRESERVE_FD  FdRequest
 //            0x91 PRESERVE_MANY  ManyRequest, u64 tokens[count] + count fds; all or none
-//            0x92 RETRIEVE_MANY  ManyRequest, u64 tokens[count] -> ManyRequest + count fds, in order
-//            0x93 ADOPT          SizeOnly: this incoming session becomes outgoing
-//            0x94 LIST_FILES     ListRequest    -> ListReply, FileEntry[count] in recorded order
-//            0x95 UNPRESERVE_MANY ManyRequest, u64 tokens[count]; all or none
+//            0x92 RETRIEVE_MANY  ManyRequest, u64 tokens[count] -> ManyRequest + count fds, in
+//            order 0x93 ADOPT          SizeOnly: this incoming session becomes outgoing 0x94
+//            LIST_FILES     ListRequest    -> ListReply, FileEntry[count] in recorded order 0x95
+//            UNPRESERVE_MANY ManyRequest, u64 tokens[count]; all or none
 //   event    0xf0 EVENT          EventBody
 #pragma once
 

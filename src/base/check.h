@@ -6,8 +6,8 @@ namespace outlive {
 [[noreturn]] void check_failed(const char* expression, const char* file, int line);
 }
 
-#define CHECK(expression)                                                         \
-  do {                                                                            \
-    if (!(expression)) [[unlikely]]                                               \
-      ::outlive::check_failed(#expression, __FILE__, __LINE__);                   \
+#define CHECK(expression)                                       \
+  do {                                                          \
+    if (!(expression)) [[unlikely]]                             \
+      ::outlive::check_failed(#expression, __FILE__, __LINE__); \
   } while (false)

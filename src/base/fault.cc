@@ -31,7 +31,9 @@ std::function<int(const char*)>& hook() {
   static std::function<int(const char*)> function;
   return function;
 }
-void recompute() { faults_armed = !armed().empty() || hook() != nullptr; }
+void recompute() {
+  faults_armed = !armed().empty() || hook() != nullptr;
+}
 
 Result<int> parse_action(std::string_view text) {
   if (text == "kill") return kKill;
@@ -88,8 +90,8 @@ int fault_slow(const char* name) {
     if (const int code = hook()(name)) return code;
   }
   for (Armed& one : armed()) {
-    const bool match = one.prefix ? strncmp(name, one.name.c_str(), one.name.size()) == 0
-                                  : one.name == name;
+    const bool match =
+        one.prefix ? strncmp(name, one.name.c_str(), one.name.size()) == 0 : one.name == name;
     if (!match) continue;
     ++one.hits;
     if (one.at != 0 && one.hits != one.at) continue;

@@ -21,12 +21,15 @@ extern bool faults_armed;
 int fault_slow(const char* name);
 
 // 0, or the errno that the caller shall fail with.
-inline int fault(const char* name) { return faults_armed ? fault_slow(name) : 0; }
+inline int fault(const char* name) {
+  return faults_armed ? fault_slow(name) : 0;
+}
 
 // Replaces what is armed; "" disarms. EINVAL for a text that can't be read.
 Status arm_faults(std::string_view text);
 // Called at every hit with the name; its non-zero answer is the errno to inject. For tests that
-// count or crash (by throwing their own token through test code only). An empty function removes it.
+// count or crash (by throwing their own token through test code only). An empty function removes
+// it.
 void set_fault_hook(std::function<int(const char*)> hook);
 
 }  // namespace outlive

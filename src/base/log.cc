@@ -28,8 +28,12 @@ std::string stamp() {
 
 }  // namespace
 
-void set_log_level(LogLevel level) { level_now = static_cast<int>(level); }
-LogLevel log_level() { return static_cast<LogLevel>(level_now.load(std::memory_order_relaxed)); }
+void set_log_level(LogLevel level) {
+  level_now = static_cast<int>(level);
+}
+LogLevel log_level() {
+  return static_cast<LogLevel>(level_now.load(std::memory_order_relaxed));
+}
 
 bool parse_log_level(std::string_view name, LogLevel* out) {
   for (int i = 3; i <= 7; ++i) {
@@ -41,7 +45,9 @@ bool parse_log_level(std::string_view name, LogLevel* out) {
   return false;
 }
 
-void set_log_role(const char* role) { role_now = role; }
+void set_log_role(const char* role) {
+  role_now = role;
+}
 void set_log_recorder(LogRecorder recorder, void* context) {
   recorder_now = recorder;
   recorder_context = context;

@@ -6,9 +6,9 @@
 // Threads: safe from any; set_* only while there is one thread.
 #pragma once
 
-#include <string_view>
-
 #include <fmt/format.h>
+
+#include <string_view>
 
 namespace outlive {
 

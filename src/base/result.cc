@@ -9,11 +9,14 @@ std::string errno_name(int code) {
   return fmt::format("errno {}", code);
 }
 
-std::string Error::text() const { return fmt::format("{} ({})", message, errno_name(code)); }
+std::string Error::text() const {
+  return fmt::format("{} ({})", message, errno_name(code));
+}
 
 Error fail_errno(std::string_view what) {
   const int code = errno;
-  return Error{code, fmt::format("{}: {}", what, strerrordesc_np(code) ? strerrordesc_np(code) : "?")};
+  return Error{code,
+               fmt::format("{}: {}", what, strerrordesc_np(code) ? strerrordesc_np(code) : "?")};
 }
 
 }  // namespace outlive

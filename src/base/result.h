@@ -14,12 +14,12 @@
 // aggregate initialisers otherwise. A ctest greps for it.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <expected>
 #include <string>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace outlive {
 
@@ -46,8 +46,8 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::move(value)) {}                        // NOLINT: implicit by design
-  Result(Error error) : state_(std::unexpected(std::move(error))) {}   // NOLINT
+  Result(T value) : state_(std::move(value)) {}                       // NOLINT: implicit by design
+  Result(Error error) : state_(std::unexpected(std::move(error))) {}  // NOLINT
 
   explicit operator bool() const { return state_.has_value(); }
   T& value() & { return state_.value(); }
@@ -105,12 +105,12 @@ using Status = Result<void>;
 
 #define OUTLIVE_TRY_CAT2(a, b) a##b
 #define OUTLIVE_TRY_CAT(a, b) OUTLIVE_TRY_CAT2(a, b)
-#define OUTLIVE_TRY(expr, name)                                       \
-  __extension__({                                                     \
-    auto name = (expr);                                               \
-    if (!name) [[unlikely]]                                           \
-      return name.take_error();                                       \
-    name.take();                                                      \
+#define OUTLIVE_TRY(expr, name) \
+  __extension__({               \
+    auto name = (expr);         \
+    if (!name) [[unlikely]]     \
+      return name.take_error(); \
+    name.take();                \
   })
 // The value of a Result, or return its Error to the caller.
 #define TRY(...) OUTLIVE_TRY((__VA_ARGS__), OUTLIVE_TRY_CAT(try_result_, __COUNTER__))

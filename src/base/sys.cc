@@ -84,9 +84,8 @@ Status write_file(const std::string& path, std::string_view text, mode_t mode) {
 }
 Result<std::string> readlink(const std::string& path) {
   char buffer[4096];
-  const size_t length = TRY(size_of("sys.readlink", path, [&] {
-    return ::readlink(path.c_str(), buffer, sizeof buffer);
-  }));
+  const size_t length = TRY(size_of(
+      "sys.readlink", path, [&] { return ::readlink(path.c_str(), buffer, sizeof buffer); }));
   return std::string(buffer, length);
 }
 Status unlink(const std::string& path) {
@@ -216,9 +215,8 @@ Result<UniqueFd> accept(BorrowedFd fd, int flags) {
                [&] { return ::accept4(fd.get(), nullptr, nullptr, flags | SOCK_CLOEXEC); });
 }
 Result<size_t> send(BorrowedFd fd, std::span<const std::byte> data, int flags) {
-  return size_of("sys.send", "send", [&] {
-    return ::send(fd.get(), data.data(), data.size(), flags | MSG_NOSIGNAL);
-  });
+  return size_of("sys.send", "send",
+                 [&] { return ::send(fd.get(), data.data(), data.size(), flags | MSG_NOSIGNAL); });
 }
 Result<size_t> recv(BorrowedFd fd, std::span<std::byte> into, int flags) {
   return size_of("sys.recv", "recv",
@@ -237,9 +235,8 @@ Status shutdown(BorrowedFd fd, int how) {
 Result<ucred> peer_credentials(BorrowedFd fd) {
   ucred peer{};
   socklen_t length = sizeof peer;
-  TRY(status_of("sys.getsockopt", "SO_PEERCRED", [&] {
-    return ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length);
-  }));
+  TRY(status_of("sys.getsockopt", "SO_PEERCRED",
+                [&] { return ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length); }));
   return peer;
 }
 Result<int> get_int_option(BorrowedFd fd, int level, int name) {
@@ -250,9 +247,8 @@ Result<int> get_int_option(BorrowedFd fd, int level, int name) {
   return value;
 }
 Status set_int_option(BorrowedFd fd, int level, int name, int value) {
-  return status_of("sys.setsockopt", "setsockopt", [&] {
-    return ::setsockopt(fd.get(), level, name, &value, sizeof value);
-  });
+  return status_of("sys.setsockopt", "setsockopt",
+                   [&] { return ::setsockopt(fd.get(), level, name, &value, sizeof value); });
 }
 Result<UnixAddress> unix_address(const std::string& path) {
   UnixAddress result;

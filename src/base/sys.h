@@ -39,7 +39,8 @@ Status unlink(const std::string& path);
 Status mkdir(const std::string& path, mode_t mode);
 Status rename(const std::string& from, const std::string& to);
 Result<struct stat> fstat(BorrowedFd fd);
-// What is cached of the file, never asking a remote or FUSE server (AT_STATX_DONT_SYNC): does not block.
+// What is cached of the file, never asking a remote or FUSE server (AT_STATX_DONT_SYNC): does not
+// block.
 Result<struct statx> statx_cached(BorrowedFd fd, unsigned mask);
 Result<UniqueFd> memfd_create(const char* name, unsigned flags);
 Status ftruncate(BorrowedFd fd, uint64_t size);

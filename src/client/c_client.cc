@@ -51,7 +51,8 @@ Result<std::vector<std::byte>> note_read(Client& client, const char* name) {
 }
 
 Status note_remove(Client& client, const char* name) {
-  TRY(client.call(abi::Request::kRemoveSubtree, TRY(note_request(name))));
+  const auto request = TRY(note_request(name));
+  TRY(client.call(abi::Request::kRemoveSubtree, request));
   return {};
 }
 

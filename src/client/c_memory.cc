@@ -51,13 +51,15 @@ Result<MemoryPtr> preview(Client& client, const char* session, uint64_t token) {
 
 Status confirm(Session& session, uint64_t token, const Memory& previewed) {
   const UniqueFd file = TRY(session.retrieve_fd(token));
-  if (TRY(previewed.same_file(file))) return {};
+  const bool same = TRY(previewed.same_file(file));
+  if (same) return {};
   return fail(EINVAL, "region '{}' was previewed, and token {} is another file", previewed.name(),
               token);
 }
 
 Result<MemoryPtr> open(Session& session, uint64_t token) {
-  return Memory::attach(TRY(session.retrieve_fd(token))).context("token {}", token);
+  UniqueFd file = TRY(session.retrieve_fd(token));
+  return Memory::attach(std::move(file)).context("token {}", token);
 }
 
 int hand_out(Result<MemoryPtr> made, Regions& regions, outlive_memory** memory) {

@@ -36,7 +36,7 @@ struct Config {
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
   std::string on_incoming_failure = "hold";
-  uint64_t fds = 0;  // 0: the hard limit
+  uint64_t fds = 0;             // 0: the hard limit
   uint64_t worker_deaths = 10;  // more within 10 s: hold mode
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   luo::UpdateTimes times;

@@ -50,9 +50,8 @@ void ControlServer::take_on(UniqueFd fd) {
   client.caller = {peer->uid, peer->gid, peer->pid, 0, 0};
   client.fd = std::move(fd);
   // Edge-triggered: a call that is being carried out stays in the socket.
-  const Status added =
-      parts_.loop.add(client.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                      [this, number](uint32_t events) { ready(number, events); });
+  const Status added = parts_.loop.add(client.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                       [this, number](uint32_t events) { ready(number, events); });
   if (!added) {
     log_warning("control: {}", added.error().message);
     return;

@@ -27,8 +27,10 @@ bool is_pure(abi::Request request) {
     case abi::Request::kFdDataQuery:
     case abi::Request::kGetName:
     case abi::Request::kRetrieveFd:
-    case abi::Request::kRetrieveMany: return true;
-    default: return false;
+    case abi::Request::kRetrieveMany:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -144,8 +146,8 @@ void Device::take_on(UniqueFd fd) {
 
 void Device::watch(Connection& connection) {
   const uint64_t address = connection.address;
-  const Status added = parts_.loop.add(
-      connection.fd(), EPOLLIN | EPOLLRDHUP, [this, address](uint32_t events) {
+  const Status added =
+      parts_.loop.add(connection.fd(), EPOLLIN | EPOLLRDHUP, [this, address](uint32_t events) {
         if (events & EPOLLOUT) writable(address);
         if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)) readable(address);
       });
@@ -187,11 +189,16 @@ bool Device::serve_one(Connection& connection) {
     return false;
   }
   switch (got->arrival) {
-    case wire::Arrival::kNothing: return false;
-    case wire::Arrival::kReset: return true;
-    case wire::Arrival::kClosed: close(connection, "closed"); return false;
+    case wire::Arrival::kNothing:
+      return false;
+    case wire::Arrival::kReset:
+      return true;
+    case wire::Arrival::kClosed:
+      close(connection, "closed");
+      return false;
     case wire::Arrival::kRefused:
-    case wire::Arrival::kMessage: break;
+    case wire::Arrival::kMessage:
+      break;
   }
   bool more;
   if (got->arrival == wire::Arrival::kRefused &&
@@ -297,8 +304,8 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
 
 bool Device::flush_events(Connection& connection) {
   while (!connection.events.empty()) {
-    const Status sent =
-        wire::send(connection.fd(), wire::event_header(), wire::bytes_of(connection.events.front()));
+    const Status sent = wire::send(connection.fd(), wire::event_header(),
+                                   wire::bytes_of(connection.events.front()));
     if (!sent && sent.error().code == EAGAIN) {
       block(connection);
       return false;
@@ -324,8 +331,8 @@ void Device::send_event(uint64_t address, abi::Step step, uint64_t update, uint6
   connection->events.push_back(body);
   if (connection->blocked) return;
   // An event is best sent at once: it is inside the blackout. What can't be sent waits.
-  const Status sent =
-      wire::send(connection->fd(), wire::event_header(), wire::bytes_of(connection->events.front()));
+  const Status sent = wire::send(connection->fd(), wire::event_header(),
+                                 wire::bytes_of(connection->events.front()));
   if (sent) {
     connection->events.pop_front();
   } else {
@@ -400,8 +407,10 @@ bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
   switch (facts.kind) {
     case luo::FileKind::kUnixListener:
     case luo::FileKind::kUnixConnection:
-    case luo::FileKind::kUnixPair: break;
-    default: return false;
+    case luo::FileKind::kUnixPair:
+      break;
+    default:
+      return false;
   }
   if (own_inodes_.contains(facts.inode)) return true;
   // A client's end of a device or control connection: its peer's name is one of our sockets.

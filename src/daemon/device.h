@@ -4,7 +4,8 @@
 //               are ONE commit -> send -> consume
 // A death:      before the commit nothing happened: the next worker peeks it again. After it the
 //               sequence is the last one again: the stored reply is sent again.
-// Unhappy:      another sequence, wrong magic: EPROTO, closed. The socket is full: the request stays
+// Unhappy:      another sequence, wrong magic: EPROTO, closed. The socket is full: the request
+// stays
 //               unconsumed and is answered when it drains. A request in work at two deaths in a row
 //               is answered EIO and never replayed.
 // Threads: one. Nothing here waits. A client's fds are never closed here but given to the closer.

@@ -71,8 +71,7 @@ bool serve(const HoldInput& input, Client& client) {
     if (!*message) return true;
     const std::string text = answer(input, **message);
     if (text.empty()) return false;
-    const Result<size_t> sent =
-        sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT);
+    const Result<size_t> sent = sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT);
     if (!sent || *sent != text.size()) return false;
   }
 }

@@ -2,8 +2,8 @@
 //
 //   [NAME=]tcp:HOST:PORT   [NAME=]HOST:PORT   [NAME=]udp:HOST:PORT   [NAME=]unix:PATH
 //
-// HOST is an IPv4 address, an IPv6 address in brackets, or empty (all IPv4 addresses): names are not
-// resolved, a resolver could block.
+// HOST is an IPv4 address, an IPv6 address in brackets, or empty (all IPv4 addresses): names are
+// not resolved, a resolver could block.
 #pragma once
 
 #include <sys/socket.h>

@@ -1,5 +1,6 @@
 // The event loop: epoll, whose registrations carry fd and generation and never a pointer: what an
-// epoll instance of a dead worker still delivers can hurt nobody (its instance is closed first, too).
+// epoll instance of a dead worker still delivers can hurt nobody (its instance is closed first,
+// too).
 //
 // Threads: the worker's only one. A handler may add, change and remove any fd, its own too.
 #pragma once

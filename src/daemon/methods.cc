@@ -34,11 +34,14 @@ const char* name_of(abi::SurvivalClass survival) {
 
 const char* result_of(const abi::UpdateSlot& update) {
   switch (static_cast<abi::UpdateStep>(update.step)) {
-    case abi::UpdateStep::kCancelled: return "rolled back";
+    case abi::UpdateStep::kCancelled:
+      return "rolled back";
     case abi::UpdateStep::kFinish:
     case abi::UpdateStep::kRetire:
-    case abi::UpdateStep::kDone: return "updated";
-    default: return "running";
+    case abi::UpdateStep::kDone:
+      return "updated";
+    default:
+      return "running";
   }
 }
 

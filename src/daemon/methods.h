@@ -52,7 +52,8 @@ class Methods {
 
  private:
   using Json = wire::Json;
-  using Method = Result<std::optional<Json>> (Methods::*)(const luo::Caller&, const Json&, Waiting&);
+  using Method = Result<std::optional<Json>> (Methods::*)(const luo::Caller&, const Json&,
+                                                          Waiting&);
   static Method find(std::string_view name);
 
   Result<std::optional<Json>> status(const luo::Caller&, const Json&, Waiting&);

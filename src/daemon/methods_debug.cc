@@ -27,8 +27,10 @@ bool is_clients(const kho::Folio& folio, uint64_t recorder) {
     case abi::kOwnerTimeline:
     case abi::kOwnerService:
     case abi::kOwnerLuoFormat:
-    case abi::kOwnerSubtree: return false;
-    default: return folio.head.value != recorder;
+    case abi::kOwnerSubtree:
+      return false;
+    default:
+      return folio.head.value != recorder;
   }
 }
 
@@ -81,9 +83,8 @@ Result<std::optional<Json>> Methods::kho_dump(const luo::Caller& caller, const J
   if (digest_only) return std::optional(Json{{"digest", digest}});
   Json subtrees = Json::array();
   for (const kho::Subtree& one : dump.subtrees) {
-    subtrees.push_back(Json{{"name", one.name},
-                            {"address", wire::hex_text(one.data.value)},
-                            {"size", one.size}});
+    subtrees.push_back(
+        Json{{"name", one.name}, {"address", wire::hex_text(one.data.value)}, {"size", one.size}});
   }
   Json folios = Json::array();
   Json next;

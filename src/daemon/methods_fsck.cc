@@ -15,9 +15,8 @@ Result<std::optional<Json>> Methods::fsck(const luo::Caller& caller, const Json&
   if (caller.uid != 0 && caller.uid != geteuid()) {
     return fail(EPERM, "fsck looks at everybody's: it is for root and outlived's own user");
   }
-  luo::Findings findings = luo::fsck(parts_.core, [](BorrowedFd fd) {
-    return static_cast<bool>(sys::get_fd_flags(fd));
-  });
+  luo::Findings findings = luo::fsck(
+      parts_.core, [](BorrowedFd fd) { return static_cast<bool>(sys::get_fd_flags(fd)); });
   const kho::ArenaDump dump = TRY(kho::dump(parts_.arena.view(), false));
   if (dump.tracker_difference != 0) {
     findings.lines.push_back(

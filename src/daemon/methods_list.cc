@@ -62,19 +62,20 @@ Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
     const auto* service = parts_.core.services().at(slot.service);
     const bool incoming = parts_.core.sessions().direction(session) == luo::Direction::kIncoming;
     const bool internal = (slot.flags & abi::kSessionInternal) != 0;
-    page.add(slot.header.id,
-             Json{{"id", wire::hex_text(slot.header.id)},
-                  {"name", session.name},
-                  {"uid", slot.uid},
-                  {"service", service != nullptr ? Json(service->name) : Json()},
-                  {"generation", internal ? 0 : slot.generation},
-                  {"direction", incoming ? "incoming" : "outgoing"},
-                  {"claimed", !session.holders.empty()},
-                  {"linger", (slot.flags & abi::kSessionLinger) != 0},
-                  {"internal", internal},
-                  {"files", session.files.size()},
-                  {"created", time_text(slot.created_ns)},
-                  {"orphaned", slot.orphaned_ns != 0 ? Json(time_text(slot.orphaned_ns)) : Json()}});
+    page.add(
+        slot.header.id,
+        Json{{"id", wire::hex_text(slot.header.id)},
+             {"name", session.name},
+             {"uid", slot.uid},
+             {"service", service != nullptr ? Json(service->name) : Json()},
+             {"generation", internal ? 0 : slot.generation},
+             {"direction", incoming ? "incoming" : "outgoing"},
+             {"claimed", !session.holders.empty()},
+             {"linger", (slot.flags & abi::kSessionLinger) != 0},
+             {"internal", internal},
+             {"files", session.files.size()},
+             {"created", time_text(slot.created_ns)},
+             {"orphaned", slot.orphaned_ns != 0 ? Json(time_text(slot.orphaned_ns)) : Json()}});
   });
   Json next = page.next();
   return std::optional(Json{{"sessions", page.take()}, {"next", next}});
@@ -94,8 +95,8 @@ Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const
     if (!page.wants(slot->order)) continue;
     const luo::Session* session = parts_.core.sessions().at(slot->session);
     const auto facts = parts_.core.context().classify(BorrowedFd(static_cast<int>(slot->fd)));
-    const auto survival = facts ? parts_.core.files().handler_of(*slot)->survival(*facts)
-                                : abi::SurvivalClass::kNone;
+    const auto survival =
+        facts ? parts_.core.files().handler_of(*slot)->survival(*facts) : abi::SurvivalClass::kNone;
     page.add(slot->order, Json{{"session", session->name},
                                {"session_id", wire::hex_text(session->slot->header.id)},
                                {"token", wire::hex_text(slot->token)},
@@ -212,8 +213,8 @@ Result<std::optional<Json>> Methods::timeline(const luo::Caller& caller, const J
   parts_.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& one) {
     const auto* service = parts_.core.services().at(one.service);
     if (service == nullptr || !caller.owns(service->uid)) return;
-    const bool fits = wanted ? one.header.id == id
-                             : update == nullptr || one.header.id > update->header.id;
+    const bool fits =
+        wanted ? one.header.id == id : update == nullptr || one.header.id > update->header.id;
     if (fits) update = &one;
   });
   if (update == nullptr) {

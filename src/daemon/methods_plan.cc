@@ -27,10 +27,14 @@ Result<luo::Scope> scope_param(const Json& parameters) {
 const char* way_text(const files::Crossing& crossing) {
   if (crossing.lost) return "lost";
   switch (crossing.way) {
-    case files::Way::kKeep: return "keep";
-    case files::Way::kRecreate: return "recreate";
-    case files::Way::kByKernel: return "by kernel";
-    case files::Way::kNo: break;
+    case files::Way::kKeep:
+      return "keep";
+    case files::Way::kRecreate:
+      return "recreate";
+    case files::Way::kByKernel:
+      return "by kernel";
+    case files::Way::kNo:
+      break;
   }
   return "lost";
 }
@@ -45,7 +49,8 @@ Result<std::optional<Json>> Methods::plan(const luo::Caller& caller, const Json&
   const auto after = TRY(wire::param<std::optional<std::string>>(parameters, "after"));
   uint64_t from = 0;
   if (after) from = TRY(wire::hex_param(parameters, "after"));
-  if (!name) return wire::bad_param("name", "which service? A process is surveyed by `outlive plan --pid`");
+  if (!name)
+    return wire::bad_param("name", "which service? A process is surveyed by `outlive plan --pid`");
   const abi::ServiceSlot* service = TRY(service_named(caller, *name));
   const uint64_t address = parts_.core.services().address_of(*service);
   std::vector<luo::Session*> sessions;
@@ -85,10 +90,11 @@ Result<std::optional<Json>> Methods::plan(const luo::Caller& caller, const Json&
     participants.push_back(fmt::format("{} (generation {})", service->name, service->generation));
   }
   const std::string would =
-      lost == 0 ? fmt::format("an update of scope {} would keep all {} files in {} sessions",
-                              luo::name_of(scope), total, sessions.size())
-                : fmt::format("an update of scope {} would lose {} of {} files: refused by policy fail",
-                              luo::name_of(scope), lost, total);
+      lost == 0
+          ? fmt::format("an update of scope {} would keep all {} files in {} sessions",
+                        luo::name_of(scope), total, sessions.size())
+          : fmt::format("an update of scope {} would lose {} of {} files: refused by policy fail",
+                        luo::name_of(scope), lost, total);
   return std::optional(Json{{"files", std::move(list)},
                             {"participants", std::move(participants)},
                             {"lost", lost},

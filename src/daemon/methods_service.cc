@@ -9,7 +9,9 @@ using wire::Json;
 
 namespace {
 
-Json optional_text(std::string_view text) { return text.empty() ? Json() : Json(text); }
+Json optional_text(std::string_view text) {
+  return text.empty() ? Json() : Json(text);
+}
 
 bool same(const uint64_t (&slot)[2], const wire::RequestId& id) {
   return slot[0] == id.words[0] && slot[1] == id.words[1];
@@ -17,7 +19,8 @@ bool same(const uint64_t (&slot)[2], const wire::RequestId& id) {
 
 }  // namespace
 
-// ---- Run --------------------------------------------------------------------------------------------
+// ---- Run
+// --------------------------------------------------------------------------------------------
 
 Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& parameters,
                                          Waiting& waiting) {
@@ -38,9 +41,8 @@ Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& 
   spec.notify = TRY(wire::param<bool>(parameters, "notify"));
   spec.policy = TRY(wire::param<std::string>(parameters, "policy"));
   spec.ready_timeout_ms = TRY(wire::param<uint64_t>(parameters, "ready_timeout_ms"));
-  if (const auto stop = TRY(wire::param<uint64_t>(parameters, "stop_timeout_ms")); stop != 0) {
-    spec.stop_timeout_ms = stop;
-  }
+  const auto stop_ms = TRY(wire::param<uint64_t>(parameters, "stop_timeout_ms"));
+  if (stop_ms != 0) spec.stop_timeout_ms = stop_ms;
   waiting.what = Waiting::For::kRun;
   waiting.request = request;
   abi::ServiceSlot* slot = parts_.core.services().find(caller, service.name);
@@ -74,24 +76,26 @@ std::optional<Answer> Methods::run_news(const Waiting& waiting, const abi::Servi
     case abi::ServiceState::kStarting:
       return Answer{wire::continues_text(run_reply(service, waiting)), false};
     case abi::ServiceState::kStopped:
-    case abi::ServiceState::kFailed: break;
-    default: return std::nullopt;
+    case abi::ServiceState::kFailed:
+      break;
+    default:
+      return std::nullopt;
   }
   const auto exit = machine::ChildExit::from_packed(0, service.exit_status);
-  const Json error{
-      {"errno", ECHILD},
-      {"message", fmt::format("service '{}' ended before it was ready: {}", service.name,
-                              exit.text())},
-      {"log", supervisor_.last_words(service, 10)}};
+  const Json error{{"errno", ECHILD},
+                   {"message", fmt::format("service '{}' ended before it was ready: {}",
+                                           service.name, exit.text())},
+                   {"log", supervisor_.last_words(service, 10)}};
   return Answer{wire::error_text("org.outlive.Orchestrator.Failed", error), true};
 }
 
-// ---- Update and Rollback ---------------------------------------------------------------------------
+// ---- Update and Rollback
+// ---------------------------------------------------------------------------
 
 Result<std::optional<Json>> Methods::update(const luo::Caller& caller, const Json& parameters,
                                             Waiting& waiting) {
-  TRY(wire::only_params(parameters, {"request_id", "name", "argv", "env", "cwd",
-                                     "ready_timeout_ms", "freeze_timeout_ms", "policy"}));
+  TRY(wire::only_params(parameters, {"request_id", "name", "argv", "env", "cwd", "ready_timeout_ms",
+                                     "freeze_timeout_ms", "policy"}));
   return start_update(caller, parameters, waiting, false);
 }
 
@@ -126,8 +130,9 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
     if (service->previous_spec == 0) {
       return fail(ENOENT, "service '{}' has no previous version", name);
     }
-    waiting.spec = TRY(parse_spec(parts_.core.services().read_blob(service->previous_spec,
-                                                                   service->previous_spec_size)));
+    const std::string text =
+        parts_.core.services().read_blob(service->previous_spec, service->previous_spec_size);
+    waiting.spec = TRY(parse_spec(text));
   } else {
     waiting.spec = supervisor_.spec_of(*service);
     using Texts = std::optional<std::vector<std::string>>;

@@ -7,7 +7,9 @@ namespace {
 constexpr uint64_t kRecorderSize = (1 << 20) + abi::kPageSize;  // 1 MiB of lines and the header
 }
 
-Recorder::~Recorder() { set_log_recorder(nullptr, nullptr); }
+Recorder::~Recorder() {
+  set_log_recorder(nullptr, nullptr);
+}
 
 Status Recorder::open(kho::Arena& arena, const std::vector<RegionConfig>& regions) {
   kho::ReserveMem reserved = TRY(kho::ReserveMem::open(arena));
@@ -34,6 +36,8 @@ std::string Recorder::read(bool previous) const {
   return recorder_ ? recorder_->read() : "";
 }
 
-uint64_t Recorder::written() const { return header_ != nullptr ? header_->written : 0; }
+uint64_t Recorder::written() const {
+  return header_ != nullptr ? header_->written : 0;
+}
 
 }  // namespace outlive::daemon

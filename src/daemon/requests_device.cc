@@ -16,22 +16,38 @@ using luo::Session;
 
 Requests::Handler Requests::device_handler(Request request) {
   switch (request) {
-    case Request::kCreateSession: return &Requests::create_session;
-    case Request::kRetrieveSession: return &Requests::retrieve_session;
-    case Request::kEndSession: return &Requests::end_session;
-    case Request::kList: return &Requests::list;
-    case Request::kStatus: return &Requests::status;
-    case Request::kAddSubtree: return &Requests::add_subtree;
-    case Request::kRemoveSubtree: return &Requests::remove_subtree;
-    case Request::kRetrieveSubtree: return &Requests::retrieve_subtree;
-    case Request::kParticipate: return &Requests::participate;
-    case Request::kReady: return &Requests::ready;
-    case Request::kVeto: return &Requests::veto;
-    case Request::kPreviewFd: return &Requests::preview_fd;
-    case Request::kFdDataQuery: return &Requests::fd_data_query;
-    case Request::kAdoptAll: return &Requests::adopt_all;
-    case Request::kFinishAll: return &Requests::finish_all;
-    default: return nullptr;
+    case Request::kCreateSession:
+      return &Requests::create_session;
+    case Request::kRetrieveSession:
+      return &Requests::retrieve_session;
+    case Request::kEndSession:
+      return &Requests::end_session;
+    case Request::kList:
+      return &Requests::list;
+    case Request::kStatus:
+      return &Requests::status;
+    case Request::kAddSubtree:
+      return &Requests::add_subtree;
+    case Request::kRemoveSubtree:
+      return &Requests::remove_subtree;
+    case Request::kRetrieveSubtree:
+      return &Requests::retrieve_subtree;
+    case Request::kParticipate:
+      return &Requests::participate;
+    case Request::kReady:
+      return &Requests::ready;
+    case Request::kVeto:
+      return &Requests::veto;
+    case Request::kPreviewFd:
+      return &Requests::preview_fd;
+    case Request::kFdDataQuery:
+      return &Requests::fd_data_query;
+    case Request::kAdoptAll:
+      return &Requests::adopt_all;
+    case Request::kFinishAll:
+      return &Requests::finish_all;
+    default:
+      return nullptr;
   }
 }
 
@@ -83,7 +99,8 @@ Result<Outcome> Requests::retrieve_session(Connection& connection, wire::Message
         return fail(EAGAIN, "session '{}' is not offered yet: wait for adopt", name);
       case luo::Updates::Access::kStale:
         return fail(ESTALE, "session '{}': this process was replaced", name);
-      default: break;
+      default:
+        break;
     }
   }
   Session* session = TRY(parts_.core.sessions().retrieve(caller, name));
@@ -136,10 +153,10 @@ Result<Outcome> Requests::list(Connection& connection, wire::Message& message) {
     abi::ListEntry entry{};
     entry.id = id;
     entry.uid = static_cast<uint32_t>(session.uid);
-    entry.direction = parts_.core.sessions().direction(session, connection.caller()) ==
-                              luo::Direction::kIncoming
-                          ? abi::kDirectionIncoming
-                          : abi::kDirectionOutgoing;
+    entry.direction =
+        parts_.core.sessions().direction(session, connection.caller()) == luo::Direction::kIncoming
+            ? abi::kDirectionIncoming
+            : abi::kDirectionOutgoing;
     entry.claimed = !session.holders.empty();
     entry.files = static_cast<uint32_t>(session.files.size());
     memcpy(entry.name, session.name.data(), session.name.size());
@@ -205,8 +222,7 @@ Result<Outcome> Requests::retrieve_subtree(Connection& connection, wire::Message
 
 Result<Outcome> Requests::participate(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::ParticipateRequest>(message.body));
-  const Supervisor::Identity identity =
-      supervisor_.identify(connection.slot->pid, body.instance);
+  const Supervisor::Identity identity = supervisor_.identify(connection.slot->pid, body.instance);
   auto reply = wire::sized<abi::ParticipateReply>();
   abi::ServiceSlot* service = parts_.core.services().at(identity.service);
   if (service != nullptr && service->uid != connection.slot->uid && connection.slot->uid != 0) {
@@ -217,8 +233,8 @@ Result<Outcome> Requests::participate(Connection& connection, wire::Message& mes
     change.set(connection.slot->service, identity.service);
     change.set(connection.slot->generation, identity.generation);
     change.set(connection.slot->participant, 1);
-    change.set(connection.slot->versions, static_cast<uint64_t>(body.state_version) << 32 |
-                                              body.oldest_state_version);
+    change.set(connection.slot->versions,
+               static_cast<uint64_t>(body.state_version) << 32 | body.oldest_state_version);
     memcpy(reply.service, service->name, sizeof reply.service);
     reply.update = identity.update;
     reply.role = static_cast<uint32_t>(identity.role);
@@ -244,8 +260,7 @@ Result<Outcome> Requests::ready(Connection& connection, wire::Message& message) 
   TRY(parts_.core.updates().expects(*service, address, generation, step, body.update));
   // The next step comes after the reply: it may send events on this very connection.
   outcome.after = [this, service, address, generation, step, update = body.update] {
-    const Status taken =
-        parts_.core.updates().ready(*service, address, generation, step, update);
+    const Status taken = parts_.core.updates().ready(*service, address, generation, step, update);
     static_cast<void>(taken);  // expects() has said yes, a failure is a cancel that is logged
   };
   return outcome;
@@ -291,8 +306,7 @@ Result<Outcome> Requests::fd_data_query(Connection& connection, wire::Message& m
       (abi::kMaxBody - sizeof(abi::DataQueryReply)) / sizeof(abi::DataQueryEntry);
   std::vector<luo::Files::DataEntry> room(std::min<size_t>(body.count, kMost));
   auto reply = wire::sized<abi::DataQueryReply>();
-  const std::string_view kind(body.compatible,
-                              strnlen(body.compatible, sizeof body.compatible));
+  const std::string_view kind(body.compatible, strnlen(body.compatible, sizeof body.compatible));
   reply.total = parts_.core.files().fd_data_query(kind, room);
   reply.count = static_cast<uint32_t>(std::min<uint64_t>(reply.total, room.size()));
   std::vector<abi::DataQueryEntry> entries;

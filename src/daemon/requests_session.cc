@@ -15,17 +15,28 @@ using luo::Session;
 
 Requests::Handler Requests::session_handler(Request request) {
   switch (request) {
-    case Request::kPreserveFd: return &Requests::preserve_fd;
-    case Request::kPreserveMany: return &Requests::preserve_many;
-    case Request::kUnpreserveFd: return &Requests::unpreserve_fd;
-    case Request::kUnpreserveMany: return &Requests::unpreserve_many;
-    case Request::kRetrieveFd: return &Requests::retrieve_fd;
-    case Request::kRetrieveMany: return &Requests::retrieve_many;
-    case Request::kFinish: return &Requests::finish;
-    case Request::kAdopt: return &Requests::adopt;
-    case Request::kGetName: return &Requests::get_name;
-    case Request::kListFiles: return &Requests::list_files;
-    default: return nullptr;
+    case Request::kPreserveFd:
+      return &Requests::preserve_fd;
+    case Request::kPreserveMany:
+      return &Requests::preserve_many;
+    case Request::kUnpreserveFd:
+      return &Requests::unpreserve_fd;
+    case Request::kUnpreserveMany:
+      return &Requests::unpreserve_many;
+    case Request::kRetrieveFd:
+      return &Requests::retrieve_fd;
+    case Request::kRetrieveMany:
+      return &Requests::retrieve_many;
+    case Request::kFinish:
+      return &Requests::finish;
+    case Request::kAdopt:
+      return &Requests::adopt;
+    case Request::kGetName:
+      return &Requests::get_name;
+    case Request::kListFiles:
+      return &Requests::list_files;
+    default:
+      return nullptr;
   }
 }
 
@@ -35,8 +46,7 @@ Outcome Requests::handle(Connection& connection, wire::Message& message) {
       device ? device_handler(message.request()) : session_handler(message.request());
   if (handler == nullptr) {
     return Outcome::error(fail(EINVAL, "request {:#x} is none of a {}'s",
-                               unsigned{message.header.request},
-                               device ? "device" : "session"));
+                               unsigned{message.header.request}, device ? "device" : "session"));
   }
   Result<Outcome> outcome = (this->*handler)(connection, message);
   if (outcome) return std::move(*outcome);
@@ -80,7 +90,8 @@ Result<Session*> Requests::session_of(Connection& connection, Direction wanted) 
           return fail(EAGAIN, "session '{}' is not offered yet: wait for adopt", session->name);
         }
         break;
-      default: break;
+      default:
+        break;
     }
   }
   if (parts_.core.sessions().direction(*session, caller) != wanted) {
@@ -93,8 +104,7 @@ Result<Session*> Requests::session_of(Connection& connection, Direction wanted) 
 Result<Session*> Requests::changeable(Connection& connection) {
   Session* session = TRY(session_of(connection, Direction::kOutgoing));
   const auto* service = parts_.core.services().at(connection.slot->service);
-  if (service != nullptr &&
-      connection.slot->generation == service->generation) {
+  if (service != nullptr && connection.slot->generation == service->generation) {
     for (const auto& one :
          device_.participants(connection.slot->service, connection.slot->generation)) {
       if (parts_.core.updates().frozen_for(*service, one.connection)) {

@@ -19,7 +19,7 @@ struct ServiceSpec {
   std::string restart = "on-failure";
   std::string policy = "fail";
   bool notify = false;
-  uint64_t ready_timeout_ms = 0;   // 0: the configured default
+  uint64_t ready_timeout_ms = 0;  // 0: the configured default
   uint64_t stop_timeout_ms = 10'000;
   uint64_t freeze_timeout_ms = 0;  // 0: the configured default
   bool configured = false;         // from outlive.toml

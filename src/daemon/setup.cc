@@ -38,7 +38,8 @@ Result<UniqueFd> take_lock(const std::string& path) {
   UniqueFd lock = TRY(sys::open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (const Status locked = sys::flock(lock, LOCK_EX | LOCK_NB); !locked) {
     const Result<std::string> pid = sys::read_file(path, 64);
-    return fail(EEXIST, "another outlived (pid {}) is at this folder: stop it, or use --runtime-dir",
+    return fail(EEXIST,
+                "another outlived (pid {}) is at this folder: stop it, or use --runtime-dir",
                 pid ? pid->substr(0, pid->find('\n')) : "unknown");
   }
   TRY(sys::ftruncate(lock, 0));

@@ -1,5 +1,5 @@
-// What outlived opens before the first clone: the folder, the lock, the arena, the listeners. All of
-// it stays open for the life of the table, so it is borrowed everywhere.
+// What outlived opens before the first clone: the folder, the lock, the arena, the listeners. All
+// of it stays open for the life of the table, so it is borrowed everywhere.
 #pragma once
 
 #include <string>

@@ -9,7 +9,8 @@
 namespace outlive::daemon {
 
 namespace {
-constexpr uint64_t kSettle = 300'000'000;  // ns: a successor that says nothing is ready when it lives
+constexpr uint64_t kSettle =
+    300'000'000;  // ns: a successor that says nothing is ready when it lives
 }
 
 Result<abi::UpdateSlot*> Supervisor::update(abi::ServiceSlot& service, const ServiceSpec& spec,
@@ -33,7 +34,8 @@ Status Supervisor::start_successor(abi::ServiceSlot& service, abi::UpdateSlot& u
       TRY(parse_spec(parts_->core.services().read_blob(update.spec, update.spec_size)));
   int64_t program = -1;
   if ((update.flags & abi::kUpdateRollback) != 0 && service.previous_binary_fd >= 0) {
-    UniqueFd copy = TRY(sys::dup_cloexec(BorrowedFd(static_cast<int>(service.previous_binary_fd)), 3));
+    UniqueFd copy =
+        TRY(sys::dup_cloexec(BorrowedFd(static_cast<int>(service.previous_binary_fd)), 3));
     TRY(sys::set_cloexec(copy, false));
     program = copy.release();
   }
@@ -94,14 +96,22 @@ void Supervisor::retire(const abi::ProcessWords& process) {
 }
 
 bool Supervisor::alive(const abi::ProcessWords& process) {
-  return process.pid != 0 &&
-         parts_->control.child(static_cast<pid_t>(process.pid)).has_value();
+  return process.pid != 0 && parts_->control.child(static_cast<pid_t>(process.pid)).has_value();
 }
 
 void Supervisor::drop_generation(const abi::ServiceSlot& service, uint64_t generation) {
   device_->drop_generation(parts_->core.services().address_of(service), generation);
 }
 
-void Supervisor::idle(abi::ServiceSlot& service) { observer.service_changed(service); }
+void Supervisor::idle(abi::ServiceSlot& service) {
+  // It may have died while a cancel waited for the successor's end: then nobody serves.
+  const auto state = static_cast<abi::ServiceState>(service.state);
+  if (state == abi::ServiceState::kRunning && service.current.pid == 0) {
+    const uint64_t address = parts_->core.services().address_of(service);
+    go_on(service, address, last_exit_[address]);
+    return;
+  }
+  observer.service_changed(service);
+}
 
 }  // namespace outlive::daemon

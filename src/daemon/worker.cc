@@ -88,12 +88,13 @@ class Worker {
   std::unique_ptr<ControlServer> server_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   uint64_t leaks_ = 0;
-  bool stopping_ = false;    // by an operator
+  bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
 };
 
-// ---- attach: the arena and the records ---------------------------------------------------------------
+// ---- attach: the arena and the records
+// ---------------------------------------------------------------
 
 Status Worker::attach() {
   const uint64_t begun = system_clock().now_ns();
@@ -137,28 +138,29 @@ Status Worker::attach_core(luo::Context& context) {
   return {};
 }
 
-// ---- start: the table, the sockets, the updates ------------------------------------------------------
+// ---- start: the table, the sockets, the updates
+// ------------------------------------------------------
 
 // Closes what no record names; accepted connections of ours are found_ and become new clients.
 Result<std::vector<UniqueFd>> Worker::take_table() {
   std::vector<BorrowedFd> named = core_->named_fds();
   for (const BorrowedFd fd : control_.held_fds()) named.push_back(fd);
-  for (const BorrowedFd fd : {input_.arena, input_.device_listener, input_.control_listener,
-                              input_.lock}) {
+  for (const BorrowedFd fd :
+       {input_.arena, input_.device_listener, input_.control_listener, input_.lock}) {
     named.push_back(fd);
   }
   std::sort(named.begin(), named.end());
   std::vector<UniqueFd> found;
   const auto adopt = [&](BorrowedFd fd) {
     const std::string path = local_path(fd);
-    const bool ours = path == input_.runtime.liveupdate_socket() ||
-                      path == input_.runtime.control_socket();
+    const bool ours =
+        path == input_.runtime.liveupdate_socket() || path == input_.runtime.control_socket();
     if (ours) found.emplace_back(fd.get());
     return ours;
   };
   const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
-  if (count.closed != 0) log_info("{} orphaned fds closed, {} connections taken on", count.closed,
-                                  count.adopted);
+  if (count.closed != 0)
+    log_info("{} orphaned fds closed, {} connections taken on", count.closed, count.adopted);
   return found;
 }
 
@@ -201,7 +203,8 @@ Status Worker::start() {
   return {};
 }
 
-// ---- the loop ------------------------------------------------------------------------------------------
+// ---- the loop
+// ------------------------------------------------------------------------------------------
 
 void Worker::reap() {
   control_.drain_worker_wake();
@@ -270,8 +273,8 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason)});
   };
   if (context.hold) {
-    return hold_because(fmt::format("outlived's worker died {} times",
-                                    context.control.block().worker_deaths));
+    return hold_because(
+        fmt::format("outlived's worker died {} times", context.control.block().worker_deaths));
   }
   Worker worker(input, context);
   if (const Status attached = worker.attach(); !attached) {

@@ -1,9 +1,10 @@
-// The worker: attaches the arena, takes up everything that is open in the table, and serves until it
-// is told to stop. The keeper makes another one whenever it dies.
+// The worker: attaches the arena, takes up everything that is open in the table, and serves until
+// it is told to stop. The keeper makes another one whenever it dies.
 //
 // Happy path:   attach -> close orphans -> listen, resume updates -> loop -> services stopped -> 0
 // Unhappy path: the inherited state is refused: its device socket is closed and removed, and only
-//               control.sock answers, with the reason (hold_server.h); nothing in the arena changes.
+//               control.sock answers, with the reason (hold_server.h); nothing in the arena
+//               changes.
 #pragma once
 
 #include <string>

@@ -26,22 +26,43 @@ namespace outlive::luo {
 
 // What kind of descriptor it is: the rows of the table "Files: two ways over an update".
 enum class FileKind : uint8_t {
-  kMemfd, kRegular, kDirectory, kPipe, kFifo, kEventfd, kTimerfd, kSignalfd, kEpoll,
-  kUnixListener, kUnixConnection, kUnixPair, kUnixDatagram,
-  kTcpListener, kTcpConnection, kUdp, kOtherSocket,
-  kPty, kTun, kInotify, kPidfd, kCharDevice, kBlockDevice, kIoUring, kOther,
+  kMemfd,
+  kRegular,
+  kDirectory,
+  kPipe,
+  kFifo,
+  kEventfd,
+  kTimerfd,
+  kSignalfd,
+  kEpoll,
+  kUnixListener,
+  kUnixConnection,
+  kUnixPair,
+  kUnixDatagram,
+  kTcpListener,
+  kTcpConnection,
+  kUdp,
+  kOtherSocket,
+  kPty,
+  kTun,
+  kInotify,
+  kPidfd,
+  kCharDevice,
+  kBlockDevice,
+  kIoUring,
+  kOther,
 };
 
 // What can be learnt of an open file without blocking on it.
 struct FileFacts {
   FileKind kind = FileKind::kOther;
-  uint32_t mode = 0;    // S_IFMT and permission bits
+  uint32_t mode = 0;  // S_IFMT and permission bits
   uint64_t device = 0;
-  uint64_t inode = 0;   // of the file itself, 0: anonymous (shared by all anon_inode files)
-  int seals = 0;        // F_GET_SEALS of a memfd
+  uint64_t inode = 0;  // of the file itself, 0: anonymous (shared by all anon_inode files)
+  int seals = 0;       // F_GET_SEALS of a memfd
   bool huge_pages = false;
   bool connected = false;  // of a socket: has a peer
-  std::string detail;      // for people: "/memfd:name", "tcp 127.0.0.1:80", "anon_inode:[eventpoll]"
+  std::string detail;  // for people: "/memfd:name", "tcp 127.0.0.1:80", "anon_inode:[eventpoll]"
 };
 
 // What a handler knows of one preserved file: the record's words.
@@ -75,7 +96,9 @@ class FileHandler {
   virtual void unpreserve(const FileState& file) = 0;
   // The old one has answered `prepare`: from here to commit or cancel the file must not change its
   // size, identity or seals. What freeze shall compare with; before this it may grow.
-  virtual Result<Preserved> prepare(const FileState& file) { return Preserved{file.data, file.size}; }
+  virtual Result<Preserved> prepare(const FileState& file) {
+    return Preserved{file.data, file.size};
+  }
   // Compares what must not have changed since prepare; an error cancels the update (EBUSY).
   virtual Status freeze(FileState& file) = 0;
   virtual void unfreeze(FileState& file) = 0;

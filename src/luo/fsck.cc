@@ -22,9 +22,8 @@ std::map<uint16_t, std::set<uint64_t>> reached_folios(Core& core) {
     add(abi::kOwnerService, slot.spec);
     add(abi::kOwnerTimeline, slot.timeline);
   });
-  core.subtrees().for_each([&](const abi::ClientSubtreeSlot& slot) {
-    add(abi::kOwnerClients, slot.address);
-  });
+  core.subtrees().for_each(
+      [&](const abi::ClientSubtreeSlot& slot) { add(abi::kOwnerClients, slot.address); });
   for (const auto& entry : core.fdt().list()) add(abi::kOwnerSubtree, entry.data.value);
   return reached;
 }
@@ -50,7 +49,8 @@ void check_pages(Core& core, Findings& findings) {
                   fmt::format("page {:#x} of owner {}: no record reaches it", folio.value, owner));
             }
             break;
-          default: break;  // reserve_mem, handlers, users: their own business
+          default:
+            break;  // reserve_mem, handlers, users: their own business
         }
       });
   for (const auto& [owner, rest] : reached) {
@@ -108,9 +108,9 @@ void check_holders(Core& core, Findings& findings) {
       findings.lines.push_back(fmt::format("global state '{}': no file holds it", slot.compatible));
     }
     if (core.flbs().holders(address) != holders[address]) {
-      findings.lines.push_back(fmt::format("global state '{}': {} holders are counted, {} are there",
-                                           slot.compatible, core.flbs().holders(address),
-                                           holders[address]));
+      findings.lines.push_back(
+          fmt::format("global state '{}': {} holders are counted, {} are there", slot.compatible,
+                      core.flbs().holders(address), holders[address]));
     }
   });
 }

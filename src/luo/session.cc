@@ -30,8 +30,8 @@ size_t utf8_length(std::string_view text) {
 Status check_name(std::string_view name) {
   if (name.empty()) return fail(EINVAL, "the name is empty");
   if (name.size() >= abi::kSessionNameLength) {
-    return fail(EINVAL, "the name '{}...' has {} bytes, at most {} are allowed",
-                name.substr(0, 16), name.size(), abi::kSessionNameLength - 1);
+    return fail(EINVAL, "the name '{}...' has {} bytes, at most {} are allowed", name.substr(0, 16),
+                name.size(), abi::kSessionNameLength - 1);
   }
   for (std::string_view rest = name; !rest.empty();) {
     const size_t length = utf8_length(rest);
@@ -132,8 +132,8 @@ Direction Sessions::direction(const Session& session, const Caller& caller) cons
   return direction(session);
 }
 
-Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller, std::string_view name,
-                                  uint64_t flags) {
+Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
+                                           std::string_view name, uint64_t flags) {
   TRY(check_name(name));
   const auto range = by_name_.equal_range(key(caller.uid, name));
   for (auto it = range.first; it != range.second; ++it) {

@@ -6,34 +6,50 @@ namespace outlive::luo {
 
 const char* name_of(State state) {
   switch (state) {
-    case State::kUndefined: return "undefined";
-    case State::kNormal: return "normal";
-    case State::kPrepared: return "prepared";
-    case State::kFrozen: return "frozen";
-    case State::kUpdated: return "updated";
+    case State::kUndefined:
+      return "undefined";
+    case State::kNormal:
+      return "normal";
+    case State::kPrepared:
+      return "prepared";
+    case State::kFrozen:
+      return "frozen";
+    case State::kUpdated:
+      return "updated";
   }
   return "invalid";
 }
 
 const char* name_of(Event event) {
   switch (event) {
-    case Event::kStartEmpty: return "start_empty";
-    case Event::kStartIncoming: return "start_incoming";
-    case Event::kPrepare: return "prepare";
-    case Event::kFreeze: return "freeze";
-    case Event::kCommit: return "commit";
-    case Event::kFinish: return "finish";
-    case Event::kCancel: return "cancel";
+    case Event::kStartEmpty:
+      return "start_empty";
+    case Event::kStartIncoming:
+      return "start_incoming";
+    case Event::kPrepare:
+      return "prepare";
+    case Event::kFreeze:
+      return "freeze";
+    case Event::kCommit:
+      return "commit";
+    case Event::kFinish:
+      return "finish";
+    case Event::kCancel:
+      return "cancel";
   }
   return "invalid";
 }
 
 const char* name_of(Scope scope) {
   switch (scope) {
-    case Scope::kService: return "service";
-    case Scope::kDaemon: return "daemon";
-    case Scope::kHost: return "host";
-    case Scope::kKernel: return "kernel";
+    case Scope::kService:
+      return "service";
+    case Scope::kDaemon:
+      return "daemon";
+    case Scope::kHost:
+      return "host";
+    case Scope::kKernel:
+      return "kernel";
   }
   return "invalid";
 }

@@ -14,7 +14,13 @@
 
 namespace outlive::luo {
 
-enum class State : uint64_t { kUndefined = 0, kNormal = 1, kPrepared = 2, kFrozen = 3, kUpdated = 4 };
+enum class State : uint64_t {
+  kUndefined = 0,
+  kNormal = 1,
+  kPrepared = 2,
+  kFrozen = 3,
+  kUpdated = 4
+};
 enum class Event { kStartEmpty, kStartIncoming, kPrepare, kFreeze, kCommit, kFinish, kCancel };
 // What an update replaces.
 enum class Scope : uint64_t { kService = 1, kDaemon = 2, kHost = 3, kKernel = 4 };
@@ -36,7 +42,9 @@ Result<State> next(State state, Event event);
 // Logs "Switched from [normal] to [prepared] state" and sets `state`; EINVAL: warns, unchanged.
 Status transition(State& state, Event event, std::string_view whose);
 
-constexpr bool is_normal(State state) { return state == State::kNormal; }
+constexpr bool is_normal(State state) {
+  return state == State::kNormal;
+}
 constexpr bool in_progress(State state) {
   return state == State::kPrepared || state == State::kFrozen || state == State::kUpdated;
 }

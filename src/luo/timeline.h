@@ -37,9 +37,7 @@ class Timeline {
   uint64_t lost() const { return valid() ? page_->lost : 0; }
 
  private:
-  abi::TimelineEntry* list() const {
-    return reinterpret_cast<abi::TimelineEntry*>(page_ + 1);
-  }
+  abi::TimelineEntry* list() const { return reinterpret_cast<abi::TimelineEntry*>(page_ + 1); }
   abi::TimelinePage* page_ = nullptr;
 };
 

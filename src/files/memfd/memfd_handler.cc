@@ -56,13 +56,12 @@ Result<luo::Preserved> MemfdHandler::prepare(const luo::FileState& file) {
 Status MemfdHandler::freeze(luo::FileState& file) {
   const luo::Preserved now = TRY(measure(file.fd).context("memfd of token {}", file.token));
   if (now.size != file.size) {
-    return fail(EBUSY, "memfd of token {}: it had {} bytes at prepare, now it has {}",
-                file.token, file.size, now.size);
+    return fail(EBUSY, "memfd of token {}: it had {} bytes at prepare, now it has {}", file.token,
+                file.size, now.size);
   }
   if (now.data != file.data) {
-    return fail(EBUSY, "memfd of token {}: its seals were {} at prepare, now {}",
-                file.token, seals_text(static_cast<int>(file.data)),
-                seals_text(static_cast<int>(now.data)));
+    return fail(EBUSY, "memfd of token {}: its seals were {} at prepare, now {}", file.token,
+                seals_text(static_cast<int>(file.data)), seals_text(static_cast<int>(now.data)));
   }
   return {};
 }
