@@ -9,18 +9,19 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test build install uninstall format clean
+.PHONY: help demo test bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
+	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
 	@echo 'make uninstall  remove what make install has installed there'
 	@echo 'make format     format the sources (clang-format-14)'
 	@echo 'make clean      remove $(BUILD)'
 	@echo
-	@echo 'demo, test and build first list the Debian packages that are missing, and install them:'
+	@echo 'demo, test, bench and build first list the Debian packages that are missing, and install them:'
 	@echo 'they ask once on a terminal; with YES=1, or without a terminal, they do not ask.'
 
 demo:
@@ -32,6 +33,11 @@ test:
 	@scripts/deps.sh build test
 	@scripts/build.sh all
 	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --no-tests=error
+
+bench:
+	@scripts/deps.sh build bench
+	@scripts/build.sh demo_programs bench_programs
+	@python3 bench/bench.py --bin-dir $(BUILD)/bin --json $(BUILD)/bench.json $(if $(QUICK),--quick)
 
 build:
 	@scripts/deps.sh build

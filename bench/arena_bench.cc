@@ -25,16 +25,23 @@ Result<Owned> make(uint64_t pages) {
   return owned;
 }
 
-void page(benchmark::State& state) {
-  auto made = make(1);
+// `others`: pages that are preserved around it. Alone it makes and frees a node of the tracker,
+// too.
+void page(benchmark::State& state, unsigned others) {
+  auto made = make(1 + others);
   if (!made) return state.SkipWithError(made.error().text().c_str());
+  for (unsigned i = 0; i < others; ++i) {
+    auto folio = made->arena->alloc_preserve(4096, kOwner);
+    if (!folio) return state.SkipWithError(folio.error().text().c_str());
+  }
   for (auto _ : state) {
     auto folio = made->arena->alloc_preserve(4096, kOwner);
     if (!folio) return state.SkipWithError(folio.error().text().c_str());
     made->arena->free(*folio);
   }
 }
-BENCHMARK(page);
+BENCHMARK_CAPTURE(page, among_others, 100);
+BENCHMARK_CAPTURE(page, alone, 0);
 
 // Not taken back at once: what the allocator keeps at hand for such pairs doesn't help here.
 void pages_in_bulk(benchmark::State& state) {

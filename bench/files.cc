@@ -6,6 +6,11 @@
 #include "wire.h"
 
 namespace outlive::bench {
+namespace {
+
+constexpr char kNote[] = "bench";
+
+}  // namespace
 
 Status many_files(Samples& samples, size_t most) {
   const Client client = TRY(connect_client());
@@ -34,18 +39,19 @@ Status worker_kills(Samples& samples, size_t files) {
     const UniqueFd file = TRY(make_file());
     TRY(check(outlive_preserve(session.get(), i + 1, file.get())));
   }
+  TRY(check(outlive_note_write(client.get(), kNote, "x", 1)));
   std::cout << "ready" << std::endl;
   Timer timer{samples};
   const std::string name = files == 0 ? "kill" : "kill_with_files";
   for (pid_t worker = 0; std::cin >> worker;) {
     TRY(timer.time(name, [&]() -> Status {
       TRY(sys::kill(worker, SIGKILL));
-      uint64_t token = 0;
-      return check(outlive_tokens(session.get(), &token, 1));
+      // The lightest question that a new worker can answer.
+      return check(outlive_note_read(client.get(), kNote, nullptr, 0));
     }));
     std::cout << "done" << std::endl;
   }
-  return {};
+  return check(outlive_note_remove(client.get(), kNote));
 }
 
 }  // namespace outlive::bench

@@ -1,6 +1,9 @@
 // PRESERVE_FD, RETRIEVE_FD and their many-at-once forms beside a bare SEQPACKET round trip.
 //
 // Ours and the bare one take turns in batches of some hundred, so that both see the same machine.
+#include <signal.h>
+#include <unistd.h>
+
 #include <array>
 #include <vector>
 
@@ -110,41 +113,51 @@ class RoundTrip {
   const Batch& batch_;
 };
 
-// What can be retrieved is incoming: the holder of a lingering session goes, another takes it.
-Result<Session> incoming_session(const Batch& batch) {
-  {
-    const Client client = TRY(connect_client());
-    const Session session = TRY(create_session(client, "bench-in", OUTLIVE_LINGER));
-    TRY(check(outlive_preserve_many(session.get(), batch.tokens.data(), batch.numbers.data(),
-                                    kFiles, nullptr)));
-  }
-  const Client client = TRY(connect_client());
-  outlive_session* session = nullptr;
-  TRY(check(outlive_session_retrieve(client.get(), "bench-in", &session)));
-  return Session(session, outlive_session_close);
+constexpr char kInherited[] = "bench-in";
+
+// The first one: preserves, serves, dies. outlived starts the next.
+Status die_for_the_next(const Client& client, const Batch& batch) {
+  const Session session = TRY(create_session(client, kInherited));
+  TRY(check(outlive_preserve_many(session.get(), batch.tokens.data(), batch.numbers.data(), kFiles,
+                                  nullptr)));
+  TRY(check(outlive_ready(client.get())));
+  return sys::kill(getpid(), SIGKILL);
 }
 
 }  // namespace
 
-Status roundtrip(Samples& samples, size_t rounds, int bare_cpu) {
+Status preserve(Samples& samples, size_t rounds, int bare_cpu) {
   BarePeer bare = TRY(BarePeer::start(bare_cpu));
   const Client client = TRY(connect_client());
   const Batch batch = TRY(Batch::make());
-  {
-    Session session = TRY(create_session(client, "bench-out"));
-    RoundTrip out(samples, session, bare, batch);
-    for (size_t i = 0; i < rounds; ++i) {
-      TRY(out.preserve());
-      TRY(out.preserve_many());
-    }
+  Session session = TRY(create_session(client, "bench-out"));
+  RoundTrip out(samples, session, bare, batch);
+  for (size_t i = 0; i < rounds; ++i) {
+    TRY(out.preserve());
+    TRY(out.preserve_many());
   }
-  Session session = TRY(incoming_session(batch).context("a session to retrieve from"));
+  return {};
+}
+
+Status retrieve(Samples& samples, size_t rounds, int bare_cpu) {
+  const Client client = TRY(connect_client());
+  const Batch batch = TRY(Batch::make());
+  outlive_participant participant{};
+  participant.size = sizeof participant;
+  const int role = outlive_participate(client.get(), &participant);
+  TRY(check(role).context("participate"));
+  if (role == OUTLIVE_ROLE_FRESH) return die_for_the_next(client, batch);
+  BarePeer bare = TRY(BarePeer::start(bare_cpu));
+  outlive_session* inherited = nullptr;
+  TRY(check(outlive_session_retrieve(client.get(), kInherited, &inherited)));
+  Session session(inherited, outlive_session_close);
   RoundTrip in(samples, session, bare, batch);
   for (size_t i = 0; i < rounds; ++i) {
     TRY(in.retrieve());
     TRY(in.retrieve_many());
   }
-  return check(outlive_finish(session.get())).context("finish");
+  TRY(check(outlive_finish_all(client.get())).context("finish"));
+  return check(outlive_ready(client.get()));
 }
 
 }  // namespace outlive::bench

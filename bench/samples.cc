@@ -6,12 +6,16 @@
 
 namespace outlive::bench {
 
-void Samples::print() const {
+std::string Samples::json() const {
   std::string text = "{";
   for (const auto& [name, times] : times_) {
     text += fmt::format("{}\"{}\":[{}]", text.size() > 1 ? "," : "", name, fmt::join(times, ","));
   }
-  fmt::print("{}}}\n", text);
+  return text + "}\n";
+}
+
+void Samples::print() const {
+  fmt::print("{}", json());
   fflush(stdout);
 }
 

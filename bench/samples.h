@@ -18,7 +18,8 @@ inline uint64_t now_ns() {
 class Samples {
  public:
   void add(const std::string& name, uint64_t ns) { times_[name].push_back(ns); }
-  // {"name":[ns,...],...} in one line on standard output.
+  // {"name":[ns,...],...} in one line.
+  std::string json() const;
   void print() const;
 
  private:

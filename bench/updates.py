@@ -62,6 +62,8 @@ class Updates:
         self.world, self.row, self.version = world, row, 1
         self.blackouts, self.stalls = {}, {}  # by cold; ns
         self.beyond = []                      # stall - blackout, of each update
+        self.calm = []                        # the same as stalls, while there is no update
+        self.took = []
         self.steps = collections.defaultdict(list)
         self.cancelled = []
         self.load_processes = []
@@ -107,9 +109,20 @@ class Updates:
         self.version = version
         blackout = reply["blackout_us"] * 1000
         self.blackouts.setdefault(cold, []).append(blackout)
+        self.took.append(end - start)
         if int(requests) > 0:
             self.stalls.setdefault(cold, []).append(int(stall))
             self.beyond.append(int(stall) - blackout)
+
+    def look_at_calm(self, ns):
+        """The same question with no update: what this machine does to the load by itself."""
+        start = time.monotonic_ns()
+        time.sleep(ns / 1e9)
+        end = time.monotonic_ns()
+        time.sleep(0.012)
+        _, stall, requests = self.load.ask(f"window {start} {end}").split()
+        if int(requests) > 0:
+            self.calm.append(int(stall))
 
     def look_at_timeline(self):
         """Where the last blackout went: every step that lies in it, and the gaps between them."""
@@ -154,6 +167,8 @@ def measure(report, world, row, count, limit_s):
         updates.update(cold)
         if i % 10 == 0:
             updates.look_at_timeline()
+        if i % 5 == 0 and updates.took:
+            updates.look_at_calm(percentile(updates.took, 50))
     seen = updates.end()
     return updates, seen
 
@@ -169,6 +184,10 @@ def print_row(report, row, updates, seen, count, limit_s):
             report.times(f"stall:    {name}", spread(updates.stalls[cold]))
         if results[cold]["n"] < count:
             report.note(f"fewer than {count} updates: limit of {limit_s} s, or cancelled ones")
+    if updates.calm:
+        report.times(f"  no update, as long a time: {row.name()}", spread(updates.calm))
+    report.value("  one update, from `outlive update` to its end, p50",
+                 percentile(updates.took, 50) / 1e6, "ms")
     if row.cold and "first" in updates.blackouts:
         report.value(f"blackout: {row.name()}, first update after filling",
                      updates.blackouts["first"][0] / 1000, "us")
@@ -200,7 +219,7 @@ def set_targets(report, row, results, updates, spawn_us):
 
 def run(report, bin_dir, quick, spawn_us):
     report.section("updates of kv: blackout, and the clients' stall")
-    count, limit_s = (50, 20) if quick else (500, 90)
+    count, limit_s = (50, 20) if quick else (500, 120)
     p50 = {}
     for row in ROWS:
         if row.mib >= 8192 and memory_available_gib() < NEEDED_GIB:

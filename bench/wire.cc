@@ -1,6 +1,7 @@
 // bench-wire: times the requests of the socket protocol, through liboutlive. bench.py drives it.
 //
-//   bench-wire [--cpu N] roundtrip [--rounds N] [--bare-cpu N]
+//   bench-wire [--cpu N] preserve [--rounds N] [--bare-cpu N]
+//   bench-wire [--cpu N] retrieve ... --output FILE    run by outlived: on-failure, it kills itself
 //   bench-wire [--cpu N] files --most N
 //   bench-wire [--cpu N] kills [--files N]       a worker's pid a line on standard input
 #include "wire.h"
@@ -39,9 +40,14 @@ int main(int argc, char** argv) {
   size_t rounds = 10, files = 0, most = 0;
   app.add_option("--cpu", cpu, "Where to run");
   app.require_subcommand(1);
-  CLI::App* trip = app.add_subcommand("roundtrip", "Beside a bare round trip");
-  trip->add_option("--rounds", rounds);
-  trip->add_option("--bare-cpu", bare_cpu, "Where the bare peer runs");
+  std::string output;
+  CLI::App* out = app.add_subcommand("preserve", "Beside a bare round trip");
+  CLI::App* in = app.add_subcommand("retrieve", "Beside a bare round trip, as a service");
+  for (CLI::App* trip : {out, in}) {
+    trip->add_option("--rounds", rounds);
+    trip->add_option("--bare-cpu", bare_cpu, "Where the bare peer runs");
+  }
+  in->add_option("--output", output)->required();
   CLI::App* many = app.add_subcommand("files", "Preserve many");
   many->add_option("--most", most)->required();
   CLI::App* kills = app.add_subcommand("kills", "Kill outlived's worker");
@@ -50,13 +56,15 @@ int main(int argc, char** argv) {
 
   Samples samples;
   outlive::Status status = pin_to_cpu(cpu);
-  if (status && *trip) status = roundtrip(samples, rounds, bare_cpu);
+  if (status && *out) status = preserve(samples, rounds, bare_cpu);
+  if (status && *in) status = retrieve(samples, rounds, bare_cpu);
   if (status && *many) status = many_files(samples, most);
   if (status && *kills) status = worker_kills(samples, files);
   if (!status) {
     fmt::print(stderr, "bench-wire: {}\n", status.error().text());
     return 1;
   }
-  samples.print();
-  return 0;
+  if (status && !output.empty()) status = outlive::sys::write_file(output, samples.json());
+  if (output.empty()) samples.print();
+  return status ? 0 : 1;
 }

@@ -35,7 +35,9 @@ struct Timer {
 };
 
 // Each single operation beside the bare one: `rounds` batches, in turns.
-Status roundtrip(Samples& samples, size_t rounds, int bare_cpu);
+Status preserve(Samples& samples, size_t rounds, int bare_cpu);
+// The same, as a service: the first one dies, the next one retrieves what it inherits.
+Status retrieve(Samples& samples, size_t rounds, int bare_cpu);
 // Preserves files until `most`, or until something is full; every time is kept, in order.
 Status many_files(Samples& samples, size_t most);
 // A line of standard input is the pid of outlived's worker: kills it, and times the next answer.

@@ -100,8 +100,9 @@ OUTLIVE_API void outlive_set_reason(outlive_client* client, const char* reason);
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
-#define OUTLIVE_LINGER 1u /* the session stays when its holder dies, for the next one to retrieve \
-                           */
+#define OUTLIVE_LINGER                                                       \
+  1u /* the session stays when its holder dies, for the next one to retrieve \
+      */
 
 /* EEXIST: an outgoing session of that name is there. EDQUOT: quota. */
 OUTLIVE_API int outlive_session_create(outlive_client* client, const char* name, unsigned flags,

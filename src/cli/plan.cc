@@ -5,6 +5,7 @@
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
+#include "cli/plan_pid.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 
@@ -43,14 +44,15 @@ std::string joined(const std::vector<std::string>& words) {
 Result<int> run_plan(Cli& cli, const PlanOptions& options) {
   const bool by_pid = options.pid != 0;
   if (by_pid == !options.name.empty()) return cli.usage("plan what? either NAME or --pid PID");
-  Json parameters = Json::object();
+  Result<Json> planned = fail(EINVAL, "no plan");
   if (by_pid) {
-    parameters["pid"] = options.pid;
+    planned = plan_of_pid(options.pid, options.scope);
   } else {
-    parameters["name"] = options.name;
+    Json parameters{{"name", options.name}};
+    if (!options.scope.empty()) parameters["scope"] = options.scope;
+    planned = cli.call_list("Plan", parameters, "files");
   }
-  if (!options.scope.empty()) parameters["scope"] = options.scope;
-  const Json reply = TRY(cli.call_list("Plan", parameters, "files"));
+  const Json reply = TRY(std::move(planned));
   Fields f(reply);
   const int64_t lost = f.number("lost");
   const std::vector<std::string> participants = f.texts("participants");

@@ -26,11 +26,14 @@ ServiceState state_of(const abi::ServiceSlot& service) {
   return static_cast<ServiceState>(service.state);
 }
 
-BorrowedFd fd_of(int64_t number) { return BorrowedFd(static_cast<int>(number)); }
+BorrowedFd fd_of(int64_t number) {
+  return BorrowedFd(static_cast<int>(number));
+}
 
 }  // namespace
 
-// ---- ends -------------------------------------------------------------------------------------------
+// ---- ends
+// -------------------------------------------------------------------------------------------
 
 void Supervisor::forget_process(luo::Change& change, abi::ProcessWords& words) {
   if (words.notify_fd >= 0) notify_->drop(fd_of(words.notify_fd), words.instance);
@@ -115,7 +118,8 @@ void Supervisor::go_on(abi::ServiceSlot& service, uint64_t address,
   const bool again = was_ready && deaths < kMostDeaths &&
                      (spec.restart == "always" || (spec.restart == "on-failure" && !clean));
   uint64_t pause = 0;
-  if (deaths > 3) pause = std::min(kLongestPause, kFirstPause << std::min<uint64_t>(deaths - 4, 10));
+  if (deaths > 3)
+    pause = std::min(kLongestPause, kFirstPause << std::min<uint64_t>(deaths - 4, 10));
   {
     luo::Change change(parts_->records());
     change.set(service.recent_deaths, deaths);
@@ -221,10 +225,12 @@ void Supervisor::tick(uint64_t now_ns) {
         log_warning("service '{}': did not stop in time, it is killed", service->name);
         kill_group(service->current.pid, SIGKILL);
         break;
-      case ServiceState::kBackoff: launch(*service); break;
+      case ServiceState::kBackoff:
+        launch(*service);
+        break;
       case ServiceState::kStarting: {
-        const bool says = spec_of(*service).notify ||
-                          device_->has_participant(address, service->generation);
+        const bool says =
+            spec_of(*service).notify || device_->has_participant(address, service->generation);
         if (!says) {
           service_ready(*service);
         } else if (parts_->now() - service->current.start_ns < parts_->config.times.ready &&
@@ -236,7 +242,8 @@ void Supervisor::tick(uint64_t now_ns) {
         }
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
   for (auto it = settling_.begin(); it != settling_.end();) {

@@ -18,7 +18,8 @@ ServiceState state_of(const abi::ServiceSlot& service) {
 
 }  // namespace
 
-// ---- who is who -------------------------------------------------------------------------------------
+// ---- who is who
+// -------------------------------------------------------------------------------------
 
 Supervisor::Identity Supervisor::identify(int64_t pid, uint64_t instance) {
   Identity identity;

@@ -155,20 +155,23 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
     const std::string path = local_path(fd);
     const bool ours =
         path == input_.runtime.liveupdate_socket() || path == input_.runtime.control_socket();
-    if (ours) found.emplace_back(fd.get());
-    return ours;
+    // What a client sent may block in close(2), and the client chooses for how long.
+    ours ? static_cast<void>(found.emplace_back(fd.get())) : closer_->close(fd);
+    return true;
   };
   const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
-  if (count.closed != 0)
-    log_info("{} orphaned fds closed, {} connections taken on", count.closed, count.adopted);
+  const size_t orphans = count.adopted + count.closed - found.size();
+  if (orphans != 0 || !found.empty()) {
+    log_info("{} orphaned fds closed, {} connections taken on", orphans, found.size());
+  }
   return found;
 }
 
 Status Worker::start() {
+  closer_ = std::make_unique<machine::Closer>(control_);
   found_ = TRY(take_table());
   Loop loop = TRY(Loop::create());
   loop_ = std::make_unique<Loop>(std::move(loop));
-  closer_ = std::make_unique<machine::Closer>(control_);
   launches_ = std::make_unique<machine::LaunchQueue>(control_);
   releases_.closer = closer_.get();
   // What attach released is closed already: no record named it when the table was taken.

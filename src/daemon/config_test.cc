@@ -1,0 +1,86 @@
+#include "daemon/config.h"
+
+#include <gtest/gtest.h>
+
+namespace outlive::daemon {
+namespace {
+
+std::string problem(std::string_view text) {
+  const Result<Config> config = parse_config(text, "f.toml");
+  return config ? "" : config.error().message;
+}
+
+TEST(Config, AnEmptyFileIsTheDefaults) {
+  const auto config = parse_config("", "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config->kho_enabled);
+  EXPECT_TRUE(config->liveupdate_enabled);
+  EXPECT_EQ(config->arena_max, uint64_t{1} << 30);
+  EXPECT_EQ(config->on_incoming_failure, "hold");
+  EXPECT_EQ(config->times.attempts, 3u);
+}
+
+TEST(Config, EveryValueArrives) {
+  const auto config = parse_config(R"(
+[outlived]
+runtime-dir = "/r"
+log-level = "debug"
+[kho]
+arena-max = "64M"
+reserve-mem = ["log 1M 4K"]
+[limits]
+sessions-per-uid = 7
+[update]
+freeze-timeout-ms = 250
+[services.web]
+command = ["/bin/web", "-x"]
+listen = ["http=tcp:127.0.0.1:8080"]
+restart = "always"
+)",
+                                   "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->runtime_dir, "/r");
+  EXPECT_EQ(config->log_level, LogLevel::kDebug);
+  EXPECT_EQ(config->arena_max, uint64_t{64} << 20);
+  ASSERT_EQ(config->regions.size(), 1u);
+  EXPECT_EQ(config->regions[0].name, "log");
+  EXPECT_EQ(config->regions[0].size, uint64_t{1} << 20);
+  EXPECT_EQ(config->regions[0].align, 4096u);
+  EXPECT_EQ(config->limits.sessions, 7u);
+  EXPECT_EQ(config->times.freeze, 250'000'000u);
+  ASSERT_EQ(config->services.size(), 1u);
+  EXPECT_EQ(config->services[0].name, "web");
+  EXPECT_EQ(config->services[0].spec.argv[1], "-x");
+  EXPECT_EQ(config->services[0].spec.restart, "always");
+}
+
+TEST(Config, AnErrorNamesFileLineAndKey) {
+  EXPECT_EQ(problem("[kho]\nenabeld = true\n"), "f.toml:2: [kho] enabeld: unknown key");
+  EXPECT_EQ(problem("[kho]\n\nenabled = 1\n"),
+            "f.toml:3: [kho] enabled: true or false is expected");
+  EXPECT_NE(problem("[kho]\narena-max = \"much\"\n").find("f.toml:2: [kho] arena-max"),
+            std::string::npos);
+  EXPECT_NE(problem("[services.w]\ncommand = []\n").find("the command is empty"),
+            std::string::npos);
+  EXPECT_NE(problem("[kho\n").find("f.toml:1"), std::string::npos);
+  EXPECT_NE(problem("[update]\nattempts = 101\n").find("not between 0 and 100"), std::string::npos);
+  EXPECT_NE(problem("nonsense = 1\n").find("f.toml:1: nonsense: unknown key"), std::string::npos);
+}
+
+TEST(Config, KhoOffWithLiveupdateOnNamesBothKeys) {
+  const std::string text = problem("[kho]\nenabled = false\n");
+  EXPECT_NE(text.find("[kho] enabled"), std::string::npos) << text;
+  EXPECT_NE(text.find("[liveupdate] enabled"), std::string::npos) << text;
+  EXPECT_EQ(problem("[kho]\nenabled = false\n[liveupdate]\nenabled = false\n"), "");
+}
+
+TEST(Config, Sizes) {
+  EXPECT_EQ(*parse_size("4096"), 4096u);
+  EXPECT_EQ(*parse_size("2G"), uint64_t{2} << 30);
+  for (const char* bad : {"", "M", "1X", "1MM", "-1", "99999999T", "1 M"}) {
+    EXPECT_FALSE(parse_size(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace outlive::daemon
