@@ -80,7 +80,8 @@ Status serve(BorrowedFd socket, int cpu) {
   std::vector<UniqueFd> kept;
   for (bool ended = false; !ended;) {
     epoll_event events[16];
-    if (TRY(sys::epoll_wait(epoll, events, -1)) > 0) TRY(answer(socket, gift, kept, ended));
+    const size_t ready = TRY(sys::epoll_wait(epoll, events, -1));
+    if (ready > 0) TRY(answer(socket, gift, kept, ended));
   }
   return {};
 }
@@ -96,7 +97,8 @@ Result<std::vector<BorrowedFd>> ask(BorrowedFd socket, Op op, uint32_t count,
   std::array<std::byte, kReplySize> reply;
   Packet in(reply.data(), reply.size());
   in.make_room();
-  if (TRY(sys::recvmsg(socket, in.message, MSG_CMSG_CLOEXEC)) == 0) {
+  const size_t got = TRY(sys::recvmsg(socket, in.message, MSG_CMSG_CLOEXEC));
+  if (got == 0) {
     return fail(ECONNRESET, "the bare peer ended");
   }
   return in.arrived();

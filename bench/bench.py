@@ -3,8 +3,8 @@
 
   bench.py --bin-dir build/release/bin [--quick] [--json FILE] [--only PART...]
 
-Full: at least 500 updates a row, about 15 minutes. --quick: 50 a row, for trials. Targets are those of
-docs/quality; a target that is missed does not change the exit code, a measurement that fails does.
+Full: at least 500 updates a row, about 15 minutes. --quick: 50 a row, for trials. A
+target that is missed does not change the exit code, a measurement that fails does.
 Ends what it has started, also on Ctrl-C.
 """
 

@@ -95,7 +95,9 @@ def many_files(report, bin_dir, quick):
             raise Failed("bench-wire files: no answer")
         grown = (resident_kib(worker) - before) * 1024
         times = json.loads(talk.ask("end"))["preserve_nth"]
-        report.note(world.log_of("files.err").strip())
+        stopped = world.log_of("files.err").strip()
+        if stopped:
+            report.note(stopped)
         talk.end()
     part = min(1000, len(times) // 2)
     first = report.times(f"PRESERVE_FD, first {part} of {len(times)}", spread(times[:part]))

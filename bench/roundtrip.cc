@@ -26,7 +26,8 @@ struct Batch {
   static Result<Batch> make() {
     Batch batch;
     for (size_t i = 0; i < kFiles; ++i) {
-      batch.files.push_back(TRY(make_file()));
+      UniqueFd file = TRY(make_file());
+      batch.files.push_back(std::move(file));
       batch.borrowed.push_back(batch.files.back());
       batch.numbers.push_back(batch.files.back().get());
       batch.tokens.push_back(i + 1);

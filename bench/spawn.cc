@@ -58,7 +58,8 @@ Status await_answer(uint16_t port, const Child& child) {
     if (sys::connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof name)) {
       TRY(sys::write_all(fd, "PING\r\n"));
       std::byte reply[16];
-      if (TRY(sys::recv(fd, reply, 0)) > 0) return {};
+      const size_t got = TRY(sys::recv(fd, reply, 0));
+      if (got > 0) return {};
     }
     if (!child.lives()) return fail(ECHILD, "it ended before it answered");
     sched_yield();

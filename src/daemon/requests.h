@@ -60,6 +60,7 @@ class Requests {
   Result<luo::Session*> session_of(Connection& connection, luo::Direction wanted);
   // For what changes a session's files: EBUSY past freeze.
   Result<luo::Session*> changeable(Connection& connection);
+  Result<luo::Session*> known_session(Connection& connection);
   Result<Outcome> preserve(Connection&, wire::Message&, std::span<const uint64_t> tokens);
   Result<Outcome> unpreserve(Connection&, wire::Message&, std::span<const uint64_t> tokens);
   Result<Outcome> retrieve(Connection&, wire::Message&, std::span<const uint64_t> tokens);

@@ -101,6 +101,19 @@ Result<Session*> Requests::session_of(Connection& connection, Direction wanted) 
   return session;
 }
 
+// In either direction; only who was replaced has no business with it any more.
+Result<Session*> Requests::known_session(Connection& connection) {
+  Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  const luo::Caller caller = connection.caller();
+  const auto* service = parts_.core.services().at(caller.service);
+  if (service != nullptr &&
+      parts_.core.updates().access(*service, caller.generation) == luo::Updates::Access::kStale) {
+    return fail(ESTALE, "session '{}' belongs to the next version now", session->name);
+  }
+  return session;
+}
+
 Result<Session*> Requests::changeable(Connection& connection) {
   Session* session = TRY(session_of(connection, Direction::kOutgoing));
   const auto* service = parts_.core.services().at(connection.slot->service);
@@ -258,16 +271,14 @@ Result<Outcome> Requests::adopt(Connection& connection, wire::Message& message) 
 
 Result<Outcome> Requests::get_name(Connection& connection, wire::Message& message) {
   auto body = TRY(wire::read_body<abi::GetNameRequest>(message.body));
-  const Session* session = parts_.core.sessions().at(connection.slot->session);
-  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  const Session* session = TRY(known_session(connection));
   wire::write_name(session->name, body.name);
   return done(pack(body));
 }
 
 Result<Outcome> Requests::list_files(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::ListRequest>(message.body));
-  const Session* session = parts_.core.sessions().at(connection.slot->session);
-  if (session == nullptr) return fail(ESTALE, "the session has ended");
+  const Session* session = TRY(known_session(connection));
   constexpr size_t kMost = (abi::kMaxBody - sizeof(abi::ListReply)) / sizeof(abi::FileEntry);
   std::vector<abi::FileEntry> entries;
   auto reply = wire::sized<abi::ListReply>();

@@ -112,7 +112,8 @@ void Supervisor::go_on(abi::ServiceSlot& service, uint64_t address,
   last_exit_.erase(address);
   const ServiceSpec spec = spec_of(service);
   const bool clean = exit.code == CLD_EXITED && exit.status == 0;
-  const bool was_ready = (service.flags & abi::kServiceReady) != 0;
+  // A first start that fails has failed; one that had served and is being restarted is tried again.
+  const bool was_ready = (service.flags & abi::kServiceReady) != 0 || service.recent_deaths != 0;
   const bool long_up = up_for_long_.erase(address) != 0;
   const uint64_t deaths = long_up ? 1 : service.recent_deaths + 1;
   const bool again = was_ready && deaths < kMostDeaths &&

@@ -219,6 +219,15 @@ class World:
     def service_command(self, *options):
         return [sys.executable, SERVICE, *options]
 
+    def run_service(self, name, port, *options, run=()):
+        """Starts service.py and returns when it serves: --notify, since a slow start is no answer."""
+        return self.must("run", name, "--notify", *run, "--",
+                         *self.service_command(str(port), "--name", name, *options))
+
+    def update_service(self, name, port, *options, run=()):
+        return self.outlive("update", name, *run, "--",
+                            *self.service_command(str(port), "--name", name, *options))
+
     def log(self):
         try:
             with open(self.path("outlived.log"), errors="replace") as file:

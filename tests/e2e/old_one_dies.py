@@ -11,8 +11,8 @@ def test(world):
     world.start_outlived()
     for step in ("prepare", "freeze"):
         port, name = free_port(), f"dies-at-{step}"
-        world.must("run", name, "--", *world.service_command(str(port), "--name", name, "--at",
-                                                             f"{step}=die"))
+        world.run_service(name, port, "--at",
+                                                             f"{step}=die")
         equal(ask(port).split()[0], "1", "the first one")
         done = world.outlive("update", name, "--",
                              *world.service_command(str(port), "--name", name))
@@ -23,7 +23,7 @@ def test(world):
 
     # It has frozen; the successor takes its time over adopt, and meanwhile the old one is killed.
     port = free_port()
-    world.must("run", "frozen", "--", *world.service_command(str(port), "--name", "frozen"))
+    world.run_service("frozen", port)
     equal(ask(port).split()[0], "1", "the first one")
     old = world.service("frozen")["pid"]
     gate = world.path("gate")

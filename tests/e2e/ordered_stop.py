@@ -28,7 +28,7 @@ def test(world):
         wait_for("its handler", lambda: os.path.exists(f"{order}.{name}"))
     port = free_port()
     grandchild = world.path("grandchild")
-    world.must("run", "forks", "--", *world.service_command(str(port), "--grandchild", grandchild))
+    world.run_service("forks", port, "--grandchild", grandchild)
     with open(grandchild) as file:
         orphan = int(file.read())
     check(is_alive(orphan), "the grandchild runs")

@@ -12,8 +12,7 @@ def rolled_back(world, cases):
                          "freeze-timeout-ms = 700\nadopt-timeout-ms = 700\n")
     for number, (old_options, new_options, reason) in enumerate(cases, 1):
         name, port = f"web{number}", free_port()
-        world.must("run", name, "--", *world.service_command(str(port), "--name", name,
-                                                             *old_options))
+        world.run_service(name, port, *old_options)
         one_case(world, name, port, new_options, reason)
     world.expect_clean()
     world.stop_outlived()

@@ -7,7 +7,7 @@ from harness import SERVICE, ask, check, contains, equal, free_port, main, sys
 def test(world):
     world.start_outlived()
     port = free_port()
-    world.must("run", "other", "--", *world.service_command(str(port)))
+    world.run_service("other", port)
     fds = world.fds_of(world.status()["pid_keeper"])
 
     done = world.outlive("run", "gone", "--", "/bin/sh", "-c", "echo last words; exit 3")

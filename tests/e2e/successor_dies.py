@@ -15,7 +15,7 @@ def test(world):
     ])
     world.start_outlived()
     port = free_port()
-    world.must("run", "web", "--", *world.service_command(str(port)))
+    world.run_service("web", port)
     equal(ask(port).split()[0], "1", "the first one")
     # It dies once, when it is told that the update is committed. No way back: it is started again.
     done = world.outlive("update", "web", "--", *world.service_command(

@@ -11,7 +11,7 @@ UPDATES = 10
 def test(world):
     world.start_outlived()
     port = free_port()
-    world.must("run", "web", "--", *world.service_command(str(port)))
+    world.run_service("web", port)
     status = world.status()
     count = 0
     with socket.create_connection(("127.0.0.1", port), timeout=30) as kept:
