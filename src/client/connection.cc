@@ -24,6 +24,12 @@ Error Connection::lose(Error error) {
 
 Result<Reply> Connection::call_bytes(abi::Request request, std::span<const std::byte> body,
                                      const Extras& extras) {
+  const uint64_t sequence = TRY(post(request, body, extras));
+  return collect(sequence, extras.reply_fds);
+}
+
+Result<uint64_t> Connection::post(abi::Request request, std::span<const std::byte> body,
+                                  const Extras& extras) {
   if (lost_) return *lost_;
   const uint64_t sequence = last_sequence_ + 1;
   const auto header = wire::request_header(request, sequence, extras.flags);
@@ -35,11 +41,15 @@ Result<Reply> Connection::call_bytes(abi::Request request, std::span<const std::
     return lose(fail(ECONNRESET, "outlived has closed the connection"));
   }
   last_sequence_ = sequence;
+  return sequence;
+}
+
+Result<Reply> Connection::collect(uint64_t sequence, size_t reply_fds) {
+  if (lost_) return *lost_;
   wire::Message reply = TRY(await(sequence));
   if (reply.header.result != 0) return refused(reply);
-  if (reply.fds.size() != extras.reply_fds) {
-    return fail(EPROTO, "outlived's reply has {} descriptors, not {}", reply.fds.size(),
-                extras.reply_fds);
+  if (reply.fds.size() != reply_fds) {
+    return fail(EPROTO, "outlived's reply has {} descriptors, not {}", reply.fds.size(), reply_fds);
   }
   return Reply{{reply.body.begin(), reply.body.end()}, std::move(reply.fds)};
 }

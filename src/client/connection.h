@@ -42,6 +42,11 @@ class Connection {
   }
   Result<Reply> call_bytes(abi::Request request, std::span<const std::byte> body,
                            const Extras& extras);
+  // The two halves of a call: several requests may be posted before their replies are collected, in
+  // the same order and all of them (a lone round trip waits twice for the scheduler). The sequence.
+  Result<uint64_t> post(abi::Request request, std::span<const std::byte> body,
+                        const Extras& extras);
+  Result<Reply> collect(uint64_t sequence, size_t reply_fds);
 
   // Takes what has arrived, without blocking. ECONNRESET: lost (events taken before stay).
   Status pump();

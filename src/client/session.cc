@@ -1,6 +1,8 @@
 #include "client/session.h"
 
 #include <algorithm>
+#include <deque>
+#include <optional>
 
 #include "base/sys.h"
 
@@ -88,13 +90,39 @@ Status Session::unpreserve_many(std::span<const uint64_t> tokens, size_t& done) 
   return {};
 }
 
+// Inside a blackout: parts are posted ahead, so that outlived and we work at the same time.
 Status Session::retrieve_many(std::span<const uint64_t> tokens, std::vector<UniqueFd>& fds) {
-  while (fds.size() < tokens.size()) {
-    const size_t count = std::min(tokens.size() - fds.size(), abi::kMaxFds);
-    Reply reply = TRY(many_request(abi::Request::kRetrieveMany, tokens.subspan(fds.size(), count),
-                                   {.reply_fds = count}));
-    std::ranges::move(reply.fds, std::back_inserter(fds));
+  constexpr size_t kMostAhead = 8;
+  struct Part {
+    uint64_t sequence;
+    size_t count;
+  };
+  std::deque<Part> posted;
+  std::optional<Error> failed;
+  for (size_t asked = 0; asked < tokens.size() || !posted.empty();) {
+    if (!failed && asked < tokens.size() && posted.size() < kMostAhead) {
+      const size_t count = std::min(tokens.size() - asked, abi::kMaxFds);
+      auto body = wire::sized<abi::ManyRequest>();
+      body.count = static_cast<uint32_t>(count);
+      const auto part = std::as_bytes(tokens.subspan(asked, count));
+      Result<uint64_t> sequence =
+          connection_.post(abi::Request::kRetrieveMany, wire::bytes_of(body), {.tail = part});
+      if (sequence) {
+        posted.push_back({*sequence, count});
+        asked += count;
+      } else {
+        failed = sequence.take_error();
+      }
+      continue;
+    }
+    if (posted.empty()) break;
+    // Every reply is collected, also behind one that failed: its descriptors are closed then.
+    Result<Reply> reply = connection_.collect(posted.front().sequence, posted.front().count);
+    posted.pop_front();
+    if (!reply && !failed) failed = reply.take_error();
+    if (reply && !failed) std::ranges::move(reply->fds, std::back_inserter(fds));
   }
+  if (failed) return *failed;
   return {};
 }
 

@@ -456,8 +456,10 @@ def service():
         device.add_note("passed", "\n".join(done).encode())
     except BaseException as error:
         device.add_note("failed", repr(error).encode())
+    session = device.create_session("replaced")
+    session.preserve(1, memfd())
     device.ready(p.START, 0)
-    serve_until_replaced(device)
+    serve_until_replaced(device, session)
 
 
 def incoming(device, done):
@@ -503,10 +505,8 @@ def claim(device):
     return None if reply.result else Wire(socket.socket(fileno=reply.fds[0]))
 
 
-def serve_until_replaced(device):
+def serve_until_replaced(device, session):
     """The old one of an update; once the next one has committed, its session fd is stale."""
-    session = device.create_session("replaced")
-    session.preserve(1, memfd())
     while True:
         step, update, _ = device.wait_event()
         if step in (p.PREPARE, p.FREEZE):
@@ -537,7 +537,7 @@ def adopt_and_wait(device):
 
 def incoming_rows(world):
     """Runs the service, kills it, reads what its next life found."""
-    world.must("run", "rows", "--", sys.executable, os.path.abspath(__file__), "service")
+    world.must("run", "rows", "--notify", "--", sys.executable, os.path.abspath(__file__), "service")
     world.kill(world.service("rows")["pid"])
     watcher = Wire.connect(world.runtime)
 

@@ -11,11 +11,9 @@ def test(world):
     world.start_outlived()
     for step in ("prepare", "freeze"):
         port, name = free_port(), f"dies-at-{step}"
-        world.run_service(name, port, "--at",
-                                                             f"{step}=die")
+        world.run_service(name, port, "--at", f"{step}=die")
         equal(ask(port).split()[0], "1", "the first one")
-        done = world.outlive("update", name, "--",
-                             *world.service_command(str(port), "--name", name))
+        done = world.update_service(name, port)
         equal(done.code, 3, f"{step}: {done.out}{done.err}")
         contains(done.out, f"at {step}", "the reason")
         equal(ask(port).split()[0], "2", f"{step}: its restart has the count")
@@ -28,9 +26,8 @@ def test(world):
     old = world.service("frozen")["pid"]
     gate = world.path("gate")
     result = []
-    update = threading.Thread(target=lambda: result.append(world.outlive(
-        "update", "frozen", "--",
-        *world.service_command(str(port), "--name", "frozen", "--at", f"adopt=wait:{gate}"))))
+    update = threading.Thread(target=lambda: result.append(
+        world.update_service("frozen", port, "--at", f"adopt=wait:{gate}")))
     update.start()
     try:
         wait_for("the successor to be at adopt", lambda: os.path.exists(gate + ".waits"))

@@ -33,8 +33,7 @@ def one_case(world, name, port, new_options, reason):
 
         hello(1)
         words = digest(world)
-        done = world.outlive("update", name, "--",
-                             *world.service_command(str(port), "--name", name, *new_options))
+        done = world.update_service(name, port, *new_options)
         equal(done.code, 3, f"{reason}: exit code ({done.out}{done.err})")
         contains(done.out, "rolled back", reason)
         contains(done.out, reason, "the reason")
@@ -47,7 +46,7 @@ def one_case(world, name, port, new_options, reason):
     equal(after["update"], None, f"{reason}: its update")
     contains(world.log(), "rolled back", "outlived's log")
     # The next clean update works.
-    done = world.outlive("update", name, "--", *world.service_command(str(port), "--name", name))
+    done = world.update_service(name, port)
     if done.code != 0 and "--at" not in before["argv"]:
         raise Failed(f"after {reason}: the next update: {done.out}{done.err}")
     if done.code == 0:

@@ -1,7 +1,9 @@
 """`outlive run` of what ends at once, or isn't there: one line, the last lines of its log, and nothing
 of it is left; what ran goes on."""
 
-from harness import SERVICE, ask, check, contains, equal, free_port, main, sys
+import sys
+
+from harness import SERVICE, ask, check, contains, equal, free_port, main
 
 
 def test(world):
@@ -30,7 +32,7 @@ def test(world):
     contains(done.one_line(), "no-such-program-at-all", "not in $PATH")
 
     # Two that have the same port: the second one says why.
-    done = world.outlive("run", "second", "--", sys.executable, SERVICE, str(port))
+    done = world.outlive("run", "second", "--notify", "--", sys.executable, SERVICE, str(port))
     check(done.code != 0, "the second one at a port")
     contains(done.err, "Address already in use", "its log")
 

@@ -18,8 +18,7 @@ def test(world):
     world.run_service("web", port)
     equal(ask(port).split()[0], "1", "the first one")
     # It dies once, when it is told that the update is committed. No way back: it is started again.
-    done = world.outlive("update", "web", "--", *world.service_command(
-        str(port), "--at", f"committed=once:{world.path('died')}"))
+    done = world.update_service("web", port, "--at", f"committed=once:{world.path('died')}")
     equal(done.code, 0, f"committed is committed: {done.out}{done.err}")
     wait_for("it to be started again", lambda: world.service("web")["restarts"] > 0)
     world.expect_clean()

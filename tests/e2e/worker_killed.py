@@ -12,8 +12,10 @@ def test(world):
     world.start_outlived(f"[limits]\nworker-deaths = {2 * KILLS}\n")
     wait_for("the spare", lambda: world.status()["pid_spare"] > 0)
     keeper = world.status()["pid_keeper"]
+    kill_under_load(world, "pid_worker", 1)  # now all is there that is made at its first use
+    wait_for("all sessions to end", lambda: world.status()["sessions"] == 0)
     before = world.fds_of(keeper)
-    requests = kill_under_load(world, "pid_worker", KILLS)
+    requests = kill_under_load(world, "pid_worker", KILLS - 1)
     status = world.status()
     equal(status["pid_keeper"], keeper, "the keeper's pid")
     equal(status["worker_deaths"], KILLS, "deaths of the worker")
