@@ -88,7 +88,11 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   Result<std::optional<Json>> result = (this->*method)(caller, call.parameters, waiting);
   if (!result) {
     waiting = {};
-    return Answer{wire::error_text(result.error()), true};
+    // A stop that would lose something is refused for good; other EBUSY may be tried again.
+    const bool refused = method == &Methods::stop && result.error().code == EBUSY;
+    return Answer{refused ? wire::error_text(abi::kErrorRefused, result.error())
+                          : wire::error_text(result.error()),
+                  true};
   }
   if (!*result) return std::nullopt;
   return Answer{wire::reply_text(**result), true};
@@ -162,8 +166,8 @@ Result<std::optional<Json>> Methods::stop(const luo::Caller& caller, const Json&
     }
     parts_.core.sessions().for_each(count);
     if (files != 0 && !force) {
-      return fail(EBUSY, "{} sessions hold {} files that would be lost: --force stops all the same",
-                  sessions, files);
+      return fail(EBUSY, "{} files in {} sessions would be lost: --force stops all the same", files,
+                  sessions);
     }
     waiting.what = Waiting::For::kStopAll;
     parts_.request_stop();
@@ -176,10 +180,9 @@ Result<std::optional<Json>> Methods::stop(const luo::Caller& caller, const Json&
     if (session.slot->service == address) count(session);
   });
   if (files != 0 && !force) {
-    return fail(EBUSY,
-                "service '{}': {} sessions hold {} files that would be lost: --force stops it all "
-                "the same",
-                *name, sessions, files);
+    return fail(
+        EBUSY, "service '{}': {} files in {} sessions would be lost: --force stops it all the same",
+        *name, files, sessions);
   }
   waiting.what = Waiting::For::kStop;
   waiting.service = address;

@@ -187,6 +187,9 @@ Result<Outcome> Requests::status(Connection& connection, wire::Message& message)
 }
 
 Result<Outcome> Requests::add_subtree(Connection& connection, wire::Message& message) {
+  if (!parts_.config.kho_enabled) {
+    return fail(EOPNOTSUPP, "KHO is off ([kho] enabled = false)");
+  }
   const auto body = TRY(wire::read_body<abi::SubtreeRequest>(message.body));
   const std::string name = TRY(luo::name_from_field(body.name));
   const auto bytes = TRY(wire::read_tail<std::byte>(message.body, body.length));

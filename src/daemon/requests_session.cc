@@ -40,6 +40,25 @@ Requests::Handler Requests::session_handler(Request request) {
   }
 }
 
+// The kernel's order of checks: the size can be read, the direction fits, and then all the rest.
+Status Requests::check_direction(Connection& connection, const wire::Message& message) {
+  switch (message.request()) {
+    case Request::kPreserveFd:
+    case Request::kPreserveMany:
+      TRY(wire::body_size(message.body, 0));
+      TRY(session_of(connection, Direction::kOutgoing));
+      return {};
+    case Request::kRetrieveFd:
+    case Request::kRetrieveMany:
+    case Request::kFinish:
+      TRY(wire::body_size(message.body, 0));
+      TRY(session_of(connection, Direction::kIncoming));
+      return {};
+    default:
+      return {};
+  }
+}
+
 Outcome Requests::handle(Connection& connection, wire::Message& message) {
   const bool device = connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kDevice);
   const Handler handler =
@@ -47,6 +66,9 @@ Outcome Requests::handle(Connection& connection, wire::Message& message) {
   if (handler == nullptr) {
     return Outcome::error(fail(EINVAL, "request {:#x} is none of a {}'s",
                                unsigned{message.header.request}, device ? "device" : "session"));
+  }
+  if (const Status fits = device ? Status{} : check_direction(connection, message); !fits) {
+    return Outcome::error(fits.error());
   }
   Result<Outcome> outcome = (this->*handler)(connection, message);
   if (outcome) return std::move(*outcome);

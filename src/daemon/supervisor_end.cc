@@ -98,8 +98,9 @@ void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit)
     change.commit();
   }
   // An update that goes forward brings the next process itself; one that is being cancelled calls
-  // idle() when it is over.
-  if (parts_->core.updates().active(service) != nullptr) {
+  // idle() when it is over. After commit it was the next one that died: it is started again.
+  const abi::UpdateSlot* update = parts_->core.updates().active(service);
+  if (update != nullptr && update->step < static_cast<uint64_t>(abi::UpdateStep::kCommit)) {
     last_exit_[address] = exit;
     return;
   }

@@ -113,7 +113,14 @@ Status Worker::attach() {
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
   context.limits = input_.config.limits;
-  context.classify = files::classify;
+  context.classify = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
+    auto facts = TRY(files::classify(fd));
+    if (device_ != nullptr && device_->is_ours(fd, facts)) {
+      return fail(ENOENT, "no handler takes {}: it is a connection of outlived's own",
+                  facts.detail);
+    }
+    return facts;
+  };
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   TRY(attach_core(context));
   core_->updates().times = input_.config.times;

@@ -164,6 +164,7 @@ void Core::forget_service_connections(uint64_t service) {
 }
 
 void Core::remove_service(abi::ServiceSlot& service, const Also& also) {
+  updates_.service_removed(service);
   const uint64_t address = services_.address_of(service);
   std::vector<Session*> sessions;
   sessions_.for_each([&](Session& session) {

@@ -95,6 +95,8 @@ class Updates {
   // A session of the service was finished or adopted: the update may be over.
   void sessions_changed(abi::ServiceSlot& service);
   void connection_closed(uint64_t connection);
+  // Its record is about to go: an update that is past commit ends with it, and the old one too.
+  void service_removed(const abi::ServiceSlot& service);
   void tick(uint64_t now_ns);
   uint64_t next_deadline() const;  // 0: none
   // An operator's wish, or the end of outlived. EINVAL after commit.

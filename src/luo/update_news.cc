@@ -134,6 +134,15 @@ void Updates::sessions_changed(abi::ServiceSlot& service) {
   if (static_cast<UpdateStep>(update->slot->step) == UpdateStep::kCommit) finish(*update);
 }
 
+void Updates::service_removed(const abi::ServiceSlot& service) {
+  const Active* update = active_of(service);
+  if (update == nullptr) return;
+  for (const abi::ProcessWords* process : {&update->slot->successor, &update->slot->old}) {
+    if (host_.alive(*process)) host_.kill(*process);
+  }
+  active_.erase(services_.address_of(service));
+}
+
 void Updates::connection_closed(uint64_t connection) {
   for (auto& [address, update] : active_) {
     if (update.cancelling || !update.waiting.contains(connection)) continue;

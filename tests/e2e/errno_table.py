@@ -279,8 +279,9 @@ def same_memfd_elsewhere(b):
         other = device.create_session(b.name + ".other")
         refused(other.ask(p.PRESERVE_FD, fd_body(1), [fd]), errno.EBUSY, "in another session")
     pair = socket.socketpair()
-    b.session.preserve(3, pair[0].fileno())  # sockets may be preserved twice, memory may not
-    b.session.preserve(4, pair[0].fileno())
+    b.session.preserve(3, pair[0].fileno())
+    reply = b.session.ask(p.PRESERVE_FD, fd_body(4), [pair[0].fileno()])
+    refused(reply, errno.EBUSY, "a socket twice")
 
 
 @row("finish: on an outgoing session", "retrieve: on an outgoing session")

@@ -25,7 +25,7 @@ def test(world):
     dump = world.json("kho", "dump")
     check(dump["tracker_matches"], f"the tracker: {dump['corrections']} corrections")
     names = {one["name"] for one in dump["subtrees"]}
-    for wanted in ("LUO", "memblock", "clients"):
+    for wanted in ("LUO", "memblock"):
         check(wanted in names, f"subtree {wanted} is not in {names}")
     check(len(dump["folios"]) > 20, f"only {len(dump['folios'])} folios")
 

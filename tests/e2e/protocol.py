@@ -116,6 +116,8 @@ class Wire:
         if not data:
             raise Closed("the connection was closed")
         _, _, request, flags, result, number = HEADER.unpack_from(data)
+        if flags & FLAG_EVENT and result:
+            raise Closed(f"turned away: {os.strerror(-result)}")
         if flags & FLAG_EVENT:
             _, step, update, deadline = struct.unpack_from("<IIQQ", data, HEADER.size)
             reason = data[HEADER.size + 24:].split(b"\0")[0].decode(errors="replace")
