@@ -8,6 +8,7 @@
 #include "cli/launch_options.h"
 #include "cli/progress.h"
 #include "cli/verbs.h"
+#include "wire/body.h"
 
 namespace outlive::cli {
 namespace {
@@ -38,7 +39,10 @@ Result<Json> run_parameters(const RunOptions& options, const std::vector<std::st
   parameters["stop_timeout_ms"] =
       TRY(parse_duration_ms(options.stop_timeout).context("--stop-timeout"));
   const std::string& program = command.front();
-  parameters["name"] = options.name.empty() ? program.substr(program.rfind('/') + 1) : options.name;
+  const std::string name =
+      options.name.empty() ? program.substr(program.rfind('/') + 1) : options.name;
+  TRY(wire::check_name(name, "service name"));  // here: JSON can't carry what is not UTF-8
+  parameters["name"] = name;
   return parameters;
 }
 

@@ -108,9 +108,10 @@ void Device::take_on(UniqueFd fd) {
   const Result<ucred> peer = sys::peer_credentials(fd);
   if (!peer) return;
   const uint64_t limit = parts_.config.limits.connections + (peer->uid == 0 ? 64 : 0);
-  if (by_uid_[peer->uid] >= limit) {
-    log_warning("uid {} has {} connections, the limit is {}: refused", peer->uid,
-                by_uid_[peer->uid], limit);
+  const bool full = parts_.in_reserve(fd);
+  if (full || by_uid_[peer->uid] >= limit) {
+    log_warning("uid {} has {} connections, the limit is {}{}: refused", peer->uid,
+                by_uid_[peer->uid], limit, full ? ", and the table of descriptors is full" : "");
     const abi::MessageHeader header = wire::event_header();
     abi::MessageHeader refusal = header;
     refusal.result = -EMFILE;
@@ -372,6 +373,9 @@ Status Device::add_session_connection(luo::Change& change, Connection& client,
                                       abi::ConnectionSlot** made) {
   auto* slot = TRY(change.add<abi::ConnectionSlot>());
   sys::SocketPair pair = TRY(sys::socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK));
+  if (parts_.in_reserve(pair.second)) {
+    return fail(EMFILE, "outlived's table of {} descriptors is full", parts_.fd_limit);
+  }
   TRY(sys::set_nonblocking(pair.second, false));
   slot->role = static_cast<uint64_t>(abi::ConnectionRole::kSession);
   slot->uid = session.uid;

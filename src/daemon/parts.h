@@ -30,8 +30,15 @@ struct Parts {
   std::function<std::string(bool previous)> read_log;
   std::function<uint64_t()> log_written;
   uint64_t leaks_corrected;  // by the last attach
+  uint64_t fd_limit;         // soft RLIMIT_NOFILE
 
   luo::Records& records() const { return core.records(); }
+  // The kernel hands out the lowest free number: one this high says that the table is nearly full.
+  // The rest is kept back, so that operators are answered and services can be started.
+  bool in_reserve(BorrowedFd fd) const {
+    constexpr uint64_t kReserve = 64;
+    return static_cast<uint64_t>(fd.get()) + kReserve >= fd_limit;
+  }
   uint64_t now() const { return clock.now_ns(); }
 };
 

@@ -175,6 +175,12 @@ Result<Outcome> Requests::preserve(Connection& connection, wire::Message& messag
     }
   }
   TRY(wire::expect_fds(message, tokens.size()));
+  for (const UniqueFd& fd : message.fds) {
+    if (parts_.in_reserve(fd)) {
+      return fail(EMFILE, "session '{}': outlived's table of {} descriptors is full", session->name,
+                  parts_.fd_limit);
+    }
+  }
   std::vector<luo::NewFile> files;
   for (size_t i = 0; i < tokens.size(); ++i) files.push_back({tokens[i], message.fds[i]});
   luo::Change change(parts_.records());

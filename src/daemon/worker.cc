@@ -1,6 +1,7 @@
 #include "daemon/worker.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -54,6 +55,12 @@ void tell_service_manager(std::string_view text) {
   static_cast<void>(::sendto(socket->get(), text.data(), text.size(), MSG_NOSIGNAL,
                              reinterpret_cast<const sockaddr*>(&address->address),
                              address->length));
+}
+
+uint64_t soft_fd_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
 }
 
 class Worker {
@@ -187,7 +194,7 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, leaks_});
+      [this] { return recorder_.written(); }, leaks_, soft_fd_limit()});
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);

@@ -144,7 +144,8 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="oe", dir="/tmp")  # short: a socket's path has 107 bytes
         self.runtime = self.dir + "/run"
         self.daemon = None
-        self.environment = dict(os.environ, OUTLIVE_RUNTIME_DIR=self.runtime)
+        self.environment = dict(os.environ, OUTLIVE_RUNTIME_DIR=self.runtime,
+                                PYTHONDONTWRITEBYTECODE="1")
         for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"):
             self.environment.pop(name, None)
 
