@@ -21,21 +21,6 @@ Result<size_t> scope_index(const std::string& scope) {
   return fail(EINVAL, "scope '{}': service, daemon, host or kernel is expected", scope);
 }
 
-const char* way_text(const files::Crossing& crossing) {
-  if (crossing.lost) return "lost";
-  switch (crossing.way) {
-    case files::Way::kKeep:
-      return "keep";
-    case files::Way::kRecreate:
-      return "recreate";
-    case files::Way::kByKernel:
-      return "by kernel";
-    case files::Way::kNo:
-      break;
-  }
-  return "lost";
-}
-
 }  // namespace
 
 Result<Json> plan_of_pid(int64_t pid, const std::string& scope) {
@@ -52,7 +37,7 @@ Result<Json> plan_of_pid(int64_t pid, const std::string& scope) {
                         {"kind", files::survival_row(file.facts.kind).name},
                         {"detail", file.facts.detail},
                         {"survival", survival_name(files::survival_class(file.facts))},
-                        {"crosses", way_text(crossing)},
+                        {"crosses", files::text_of(crossing)},
                         {"note", crossing.text}});
   }
   const std::string name = luo::name_of(files::kScopes[index]);

@@ -24,21 +24,6 @@ Result<luo::Scope> scope_param(const Json& parameters) {
   return wire::bad_param("scope", "service, daemon, host or kernel is expected");
 }
 
-const char* way_text(const files::Crossing& crossing) {
-  if (crossing.lost) return "lost";
-  switch (crossing.way) {
-    case files::Way::kKeep:
-      return "keep";
-    case files::Way::kRecreate:
-      return "recreate";
-    case files::Way::kByKernel:
-      return "by kernel";
-    case files::Way::kNo:
-      break;
-  }
-  return "lost";
-}
-
 }  // namespace
 
 Result<std::optional<Json>> Methods::plan(const luo::Caller& caller, const Json& parameters,
@@ -79,7 +64,7 @@ Result<std::optional<Json>> Methods::plan(const luo::Caller& caller, const Json&
                         {"kind", files::survival_row(facts->kind).name},
                         {"detail", facts->detail},
                         {"survival", name_of(files::survival_class(*facts))},
-                        {"crosses", way_text(crossing)},
+                        {"crosses", files::text_of(crossing)},
                         {"note", crossing.text},
                         {"order", wire::hex_text(slot->order)}});
   }

@@ -137,4 +137,19 @@ static_assert(static_cast<uint64_t>(luo::Scope::kService) ==
 static_assert(static_cast<uint64_t>(luo::Scope::kKernel) ==
               static_cast<uint64_t>(abi::SurvivalClass::kKernel));
 
+const char* text_of(const Crossing& crossing) {
+  if (crossing.lost) return "lost";
+  switch (crossing.way) {
+    case Way::kKeep:
+      return "keep";
+    case Way::kRecreate:
+      return "recreate";
+    case Way::kByKernel:
+      return "by kernel";
+    case Way::kNo:
+      break;
+  }
+  return "lost";
+}
+
 }  // namespace outlive::files

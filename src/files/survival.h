@@ -54,5 +54,7 @@ inline constexpr std::array kScopes = {luo::Scope::kService, luo::Scope::kDaemon
                                        luo::Scope::kKernel};
 // "keep", "recreate", "by the kernel", "no"
 const char* name_of(Way way);
+// As operators read it: "keep", "recreate", "by kernel", "lost".
+const char* text_of(const Crossing& crossing);
 
 }  // namespace outlive::files

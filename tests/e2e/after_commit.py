@@ -1,5 +1,5 @@
-"""After commit there is no way back. A new one that dies before it has said finish is started again, and the
-update ends; one that never says it can be stopped, and the old one goes with it."""
+"""After commit there is no way back. A new one that dies before it has said finish is started
+again, and the update ends; one that never says it can be stopped, and the old one goes with it."""
 
 import os
 import threading

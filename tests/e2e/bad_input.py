@@ -1,5 +1,5 @@
-"""What bad input gets: one line that names the thing and the remedy, a non-zero exit, and everything that was
-running still runs."""
+"""What bad input gets: one line that names the thing and the remedy, a non-zero exit, and
+everything that was running still runs."""
 
 import os
 import socket
@@ -215,7 +215,7 @@ def can_connect(world):
         return False
 
 
-def second_outlived(world, name, config, *options, env=None, start=()):
+def second_outlived(world, name, config, *options, env=None):
     """Another one, in a folder of its own, beside the first."""
     other = World.__new__(World)
     other.bin, other.dir = world.bin, os.path.join(world.dir, name)
@@ -277,7 +277,7 @@ def fds_too_few(world):
 
 @case
 def refused_state(world):
-    """The control socket answers, the device is absent: the reason, exit 78, also for `optional`."""
+    """The control socket answers, the device is absent: the reason, exit 78."""
     # The arena's first preserve fails at every attach: outlived's own region is what it needs.
     other = second_outlived(world, "held", "", env={"OUTLIVE_FAULTS": "kho.preserve:0=EIO"})
     done = other.outlive("status")

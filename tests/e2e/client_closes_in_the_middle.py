@@ -1,5 +1,5 @@
-"""Clients that hang up in the middle: of a request, with unread replies, in half a Varlink call, while
-their update goes on. What they had is cleaned up; everybody else is served."""
+"""Clients that hang up in the middle: of a request, with unread replies, in half a Varlink call,
+while their update goes on. What they had is cleaned up; everybody else is served."""
 
 import os
 import socket
@@ -33,7 +33,8 @@ def half_a_message(world):
 
 
 def half_a_call(world):
-    for part in (b"", b'{"method": "org.outl', b'{"method": "org.outlive.Orchestrator.Status"}\0' * 3):
+    whole = b'{"method": "org.outlive.Orchestrator.Status"}\0'
+    for part in (b"", whole[:20], 3 * whole):
         with socket.socket(socket.AF_UNIX) as control:
             control.connect(world.runtime + "/control.sock")
             control.sendall(part)

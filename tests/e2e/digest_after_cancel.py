@@ -1,5 +1,5 @@
-"""`outlive kho dump --digest` after a cancelled update equals the one before prepare; a change of what is
-preserved changes it, and the way back restores it."""
+"""`outlive kho dump --digest` after a cancelled update equals the one before prepare; a change of
+what is preserved changes it, and the way back restores it."""
 
 import os
 

@@ -143,11 +143,9 @@ def size_with_unknown_bytes(b):
 
 
 @row("order: direction")
-def size_before_direction(b):
-    # Wrong direction AND wrong size. Either is EINVAL for a size that is too small; one that is too
-    # large is looked at after the direction.
-    large = struct.pack("<IiQQ", 24, -1, 5, 1)
-    refused(b.session.ask(p.RETRIEVE_FD, large), errno.EINVAL, "retrieve on an outgoing one, E2BIG")
+def direction_before_the_rest(b):
+    large = struct.pack("<IiQQ", 24, -1, 5, 1)  # E2BIG, were it an incoming one
+    refused(b.session.ask(p.RETRIEVE_FD, large), errno.EINVAL, "retrieve on an outgoing one")
     refused(b.session.ask(p.RETRIEVE_FD, fd_body(1, size=17)), errno.EFAULT, "EFAULT comes first")
 
 
@@ -304,8 +302,13 @@ def close_outgoing(b):
     copy.close()
     # Unpreserved and closed: the reader of the pipe sees the end.
     equal(os.read(reader, 1), b"", "the pipe's end")
-    wait_for("the name to be free",
-             lambda: b.device.ask(p.CREATE_SESSION, session_body(b.name)).result == 0)
+
+    def free():
+        reply = b.device.ask(p.CREATE_SESSION, session_body(b.name))
+        reply.close()
+        return reply.result == 0
+
+    wait_for("the name to be free", free)
 
 
 @row("order: recorded")
@@ -428,7 +431,7 @@ def counts(b):
     equal(b.session.files(), [], "it goes on")
 
 
-# ---- what only an incoming session answers: this program again, as a service -------------------------
+# ---- what only an incoming session answers: this program again, as a service ---------------------
 
 INCOMING = {
     "create: same name as an incoming one", "retrieve session: already retrieved",
@@ -450,6 +453,8 @@ def service():
         device.ready(p.START, 0)
         signal.pause()
     if role == p.SUCCESSOR:
+        early = device.ask(p.RETRIEVE_SESSION, session_body("replaced"))
+        refused(early, errno.EAGAIN, "before adopt")
         device.ready(p.START, update)
         adopt_and_wait(device)
     done = []
@@ -526,11 +531,10 @@ def serve_until_replaced(device, session):
 
 
 def adopt_and_wait(device):
-    refused(device.ask(p.RETRIEVE_SESSION, session_body("replaced")), errno.EAGAIN, "before adopt")
     while True:
         step, update, _ = device.wait_event()
         if step == p.ADOPT_STEP:
-            # Now it is frozen, and stays so until the old one has tried what isn't allowed any more.
+            # It is frozen, and stays so until the old one has tried what isn't allowed any more.
             wait_for("the old one's try", lambda: device.ask(p.RETRIEVE_SUBTREE, struct.pack(
                 "<II64s", 72, 0, b"frozen")).result == 0)
             device.retrieve_session("replaced").retrieve(1)
@@ -542,7 +546,8 @@ def adopt_and_wait(device):
 
 def incoming_rows(world):
     """Runs the service, kills it, reads what its next life found."""
-    world.must("run", "rows", "--notify", "--", sys.executable, os.path.abspath(__file__), "service")
+    world.must("run", "rows", "--notify", "--", sys.executable, os.path.abspath(__file__),
+               "service")
     world.kill(world.service("rows")["pid"])
     watcher = Wire.connect(world.runtime)
 

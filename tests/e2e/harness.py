@@ -221,7 +221,7 @@ class World:
         return [sys.executable, SERVICE, *options]
 
     def run_service(self, name, port, *options, run=()):
-        """Starts service.py and returns when it serves: --notify, since a slow start is no answer."""
+        """Starts service.py and returns when it serves (--notify: a slow start is no answer)."""
         return self.must("run", name, "--notify", *run, "--",
                          *self.service_command(str(port), "--name", name, *options))
 
@@ -235,6 +235,16 @@ class World:
                 return file.read()
         except OSError:
             return ""
+
+    def print_logs(self):
+        """The ends of outlived's log and of its services', for who looks into a failure."""
+        logs = self.path("state/log")
+        names = os.listdir(logs) if os.path.isdir(logs) else []
+        for path in [self.path("outlived.log")] + [os.path.join(logs, name) for name in names]:
+            if os.path.exists(path):
+                with open(path, errors="replace") as file:
+                    lines = file.readlines()[-60:]
+                print(f"--- {os.path.basename(path)}, its end:\n{''.join(lines)}", file=sys.stderr)
 
     def expect_clean(self):
         """fsck finds nothing wrong."""
@@ -296,8 +306,8 @@ def main(test):
         code = 77
     except BaseException as error:  # whatever it was: say it, show the log, leave nothing behind
         traceback.print_exc()
-        print(f"FAILED: {error}\n--- outlived's log, its end:", file=sys.stderr)
-        print("".join(world.log().splitlines(keepends=True)[-60:]), file=sys.stderr)
+        print(f"FAILED: {error}", file=sys.stderr)
+        world.print_logs()
         code = 1
     else:
         code = 0

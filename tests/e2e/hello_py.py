@@ -1,4 +1,5 @@
-"""examples/hello.py, the bare protocol in forty lines, under outlived: over an update and a SIGKILL."""
+"""examples/hello.py, the bare protocol in forty lines, under outlived: over an update and a
+SIGKILL."""
 
 import os
 import socket

@@ -1,4 +1,5 @@
-"""The keeper is killed, the spare becomes the keeper, and another spare is made: four times, under load."""
+"""The keeper is killed, the spare becomes the keeper, and another spare is made: four times, under
+load."""
 
 from harness import equal, main, wait_for
 from killed import kill_under_load

@@ -1,5 +1,5 @@
-"""`outlive kho dump` of a live arena: the root FDT parses with dtc, the tracker is what the entries say; the
-flight recorder has the lines of a worker that was killed."""
+"""`outlive kho dump` of a live arena: the root FDT parses with dtc, the tracker is what the entries
+say; the flight recorder has the lines of a worker that was killed."""
 
 import os
 import shutil

@@ -1,6 +1,6 @@
-"""The loop that the *_killed tests share: a client preserves, retrieves and unpreserves while parts of
-outlived are killed under it. Every request is answered once; what was acknowledged is there, and
-nothing else is."""
+"""The loop that the *_killed tests share: a client preserves, retrieves and unpreserves while parts
+of outlived are killed under it. Every request is answered once; what was acknowledged is there,
+and nothing else is."""
 
 import errno
 import os

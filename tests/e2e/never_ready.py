@@ -1,4 +1,4 @@
-"""`outlive run --notify` of a program that never says READY=1: an error in time, and it is ended."""
+"""`outlive run --notify` of a program that never says READY=1: an error in time; it is ended."""
 
 import time
 

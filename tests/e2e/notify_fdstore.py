@@ -1,5 +1,5 @@
-"""FDSTORE=1 of sd_notify: what a service stores comes to the next one as LISTEN_FDS under its name, over
-an update and over a SIGKILL; FDSTOREREMOVE=1 takes it back."""
+"""FDSTORE=1 of sd_notify: what a service stores comes to the next one as LISTEN_FDS under its name,
+over an update and over a SIGKILL; FDSTOREREMOVE=1 takes it back."""
 
 import signal
 
@@ -14,7 +14,8 @@ def notify(text, fds=()):
         socket.send_fds(sock, [text], list(fds))
 names = os.environ.get("LISTEN_FDNAMES", "").split(":")
 if names != [""]:
-    assert int(os.environ["LISTEN_FDS"]) == len(names) and int(os.environ["LISTEN_PID"]) == os.getpid()
+    assert int(os.environ["LISTEN_FDS"]) == len(names)
+    assert int(os.environ["LISTEN_PID"]) == os.getpid()
 if "state" in names:
     fd = 3 + names.index("state")
 else:
@@ -51,8 +52,12 @@ def test(world):
     second = world.service("store")["pid"]
     equal(look(), (["http", "state"], [first, second]), "after an update")
     world.kill(second)
-    third = wait_for("its restart", lambda: (one := world.service("store"))["state"] == "running" and
-                     one["pid"] not in (0, second) and one["pid"])
+
+    def restarted():
+        service = world.service("store")
+        return service["state"] == "running" and service["pid"] not in (0, second) and service
+
+    third = wait_for("its restart", restarted)["pid"]
     equal(look(), (["http", "state"], [first, second, third]), "after a SIGKILL")
     world.kill(third, signal.SIGUSR1)
     wait_for("it to be removed", lambda: not [

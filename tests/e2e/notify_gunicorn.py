@@ -1,6 +1,6 @@
-"""An unmodified socket-activated server, Debian's gunicorn, that knows nothing of us: LISTEN_FDS and
-READY=1. Requests go on all the time while it is updated again and again: none is refused, none
-fails. A successor that never gets ready is rolled back."""
+"""An unmodified socket-activated server, Debian's gunicorn, that knows nothing of us: LISTEN_FDS
+and READY=1. Requests go on all the time while it is updated again and again: none is refused,
+none fails. A successor that never gets ready is rolled back."""
 
 import http.client
 import shutil

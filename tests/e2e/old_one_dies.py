@@ -1,5 +1,5 @@
-"""The old one dies in an update. Before it has answered freeze: the update is cancelled and its restart
-policy applies. After that: the update goes forward, nothing is lost."""
+"""The old one dies in an update. Before it has answered freeze: the update is cancelled and its
+restart policy applies. After that: the update goes forward, nothing is lost."""
 
 import os
 import threading

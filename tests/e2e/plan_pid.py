@@ -1,5 +1,5 @@
-"""`outlive plan --pid` of a process that knows nothing of us and holds many kinds of descriptors: each is
-named, with what becomes of it, for every scope. And `outlive plan NAME` of a service."""
+"""`outlive plan --pid` of a process that knows nothing of us and holds many kinds of descriptors:
+each is named, with what becomes of it, for every scope. And `outlive plan NAME` of a service."""
 
 import json
 import os
@@ -24,8 +24,8 @@ keep.append(listener)
 print("ready", flush=True)
 time.sleep(1000)
 """
-WANTED = ("memfd", "pipe", "pty", "tcp", "udp", "epoll", "regular", "directory", "eventfd", "timerfd",
-          "inotify", "pidfd", "unix")
+WANTED = ("memfd", "pipe", "pty", "tcp", "udp", "epoll", "regular", "directory", "eventfd",
+          "timerfd", "inotify", "pidfd", "unix")
 
 
 def test(world):

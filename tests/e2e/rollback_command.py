@@ -1,5 +1,6 @@
-"""`outlive rollback`: an update back to the program before, also when its file has been replaced meanwhile;
-the count goes on. Refused in one line when there is none, or when it can't read the state."""
+"""`outlive rollback`: an update back to the program before, also when its file has been replaced
+meanwhile; the count goes on. Refused in one line when there is none, or when it can't read the
+state."""
 
 import os
 import shutil

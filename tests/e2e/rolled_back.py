@@ -1,5 +1,5 @@
-"""What the update_veto and successor_dies tests share: an update that must be rolled back, each in its
-own way, while a client goes on asking; afterwards everything is as before, to the last bit."""
+"""What the update_veto and successor_dies tests share: an update that must be rolled back, each in
+its own way, while a client goes on asking; afterwards everything is as before, to the last bit."""
 
 import socket
 

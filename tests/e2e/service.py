@@ -2,8 +2,10 @@
 keeps listener, count and open connections over updates, and misbehaves where it is told to.
 
     service.py PORT [--at STEP=WHAT]... [--grandchild FILE] [--name NAME]
-STEP: start prepare freeze adopt committed retrieved. WHAT: die, exit, hang, veto, hangup, once:FILE (dies if
-that isn't there), wait:FILE (until it is there). start and adopt are the new one's, prepare and freeze the old one's. The count lives in a memfd (token 2): a lost or doubled effect shows.
+STEP: start prepare freeze adopt committed retrieved. WHAT: die, exit, hang, veto, hangup, once:FILE
+(dies if that isn't there), wait:FILE (until it is there). start and adopt are the new one's,
+prepare and freeze the old one's. The count lives in a memfd (token 2): a lost or doubled effect
+shows.
 """
 
 import argparse

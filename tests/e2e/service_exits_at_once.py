@@ -1,5 +1,5 @@
-"""`outlive run` of what ends at once, or isn't there: one line, the last lines of its log, and nothing
-of it is left; what ran goes on."""
+"""`outlive run` of what ends at once, or isn't there: one line, the last lines of its log, and
+nothing of it is left; what ran goes on."""
 
 import sys
 

@@ -3,9 +3,14 @@ again and again is not started for ever."""
 
 from harness import contains, equal, main, wait_for
 
-# Serves (it lives long enough to be ready), then ends with the status in the file when it is told to.
-PROGRAM = "echo start >> {dir}/{name}.starts; while [ ! -s {dir}/{name}.end ]; do sleep 0.02; done; " \
-          "status=$(cat {dir}/{name}.end); : > {dir}/{name}.end; exit $status"
+# Serves (it lives long enough to be ready), and ends with the status in the file when there is one.
+PROGRAM = """
+echo start >> {dir}/{name}.starts
+while [ ! -s {dir}/{name}.end ]; do sleep 0.02; done
+status=$(cat {dir}/{name}.end)
+: > {dir}/{name}.end
+exit $status
+"""
 
 
 def starts(world, name):

@@ -1,5 +1,6 @@
-"""An update that goes well: the count, an open connection and one that waits in the listener are the next
-one's, no answer is lost or doubled; the old one is gone, and the timeline says what happened."""
+"""An update that goes well: the count, an open connection and one that waits in the listener are
+the next one's, no answer is lost or doubled; the old one is gone, and the timeline says what
+happened."""
 
 import socket
 

@@ -1,5 +1,5 @@
-"""Updates of one service asked for at the same time: all are done, one after the other. Those of another
-service go on beside them."""
+"""Updates of one service asked for at the same time: all are done, one after the other. Those of
+another service go on beside them."""
 
 import json
 import threading

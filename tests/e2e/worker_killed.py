@@ -1,5 +1,5 @@
-"""100 SIGKILLs of outlived's worker under load: nothing acknowledged is lost, nothing is done twice, and
-neither descriptors nor pages leak."""
+"""100 SIGKILLs of outlived's worker under load: nothing acknowledged is lost, nothing is done
+twice, and neither descriptors nor pages leak."""
 
 from harness import check, equal, main, wait_for
 from killed import kill_under_load
