@@ -72,10 +72,25 @@ void wait_at_gate(BorrowedFd gate) {
   if (!count || *count != 1) ::_exit(kGateClosedCode);
 }
 
+// signal(2) of glibc refuses the two signals that its threads use (32 and 33), but whoever started
+// outlived may have left them ignored; the kernel's own call takes them all.
+void default_signals() {
+  constexpr size_t kSetBytes = 8;  // of the kernel's sigset_t, on every architecture but MIPS
+  struct {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)();
+    unsigned char mask[kSetBytes];
+  } action{SIG_DFL, 0, nullptr, {}};
+  for (int signal = 1; signal < NSIG; ++signal) {
+    ::syscall(SYS_rt_sigaction, signal, &action, nullptr, kSetBytes);
+  }
+}
+
 // Nothing of the keeper's ways is inherited.
 void reset_process(const LaunchPlan& plan) {
   ::setsid();
-  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
+  default_signals();
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
