@@ -20,7 +20,6 @@ constexpr size_t kReadSize = 64 * 1024;
 constexpr size_t kOutputLimit = 256 * 1024;  // replies collected before the first is sent
 constexpr int kTickMs = 100;
 constexpr int kEvents = 64;  // a turn is short, so that freeze does not wait long for its end
-constexpr int kTakenATurn = 100;
 constexpr uint64_t kListenerEvent = UINT64_MAX;
 constexpr uint64_t kWatchedEvent = UINT64_MAX - 1;
 
@@ -87,21 +86,43 @@ bool Server::watch(int fd) {
   return add(epoll_.get(), fd, EPOLLIN, kWatchedEvent);
 }
 
-void Server::take_connection(uint32_t slot, UniqueFd fd) {
-  const bool writer = store_->slot(slot).output.block != 0;
-  connections_[slot] = {std::move(fd), writer ? EPOLLOUT : EPOLLIN};
-  writers_ += writer ? 1 : 0;
-  ++connected_;
-  taken_.push_back(slot);
+bool Server::watch_connection(uint32_t slot, UniqueFd fd, uint32_t interest) {
+  connections_[slot] = {std::move(fd), interest};
+  return add(epoll_.get(), connections_[slot].fd.get(), interest, slot);
 }
 
-void Server::watch_taken() {
-  for (int i = 0; i < kTakenATurn && !taken_.empty(); ++i) {
-    const uint32_t slot = taken_.back();
-    taken_.pop_back();
-    const Connection& connection = connections_[slot];
-    if (!add(epoll_.get(), connection.fd.get(), connection.interest, slot)) close_connection(slot);
+bool Server::preview_connection(uint32_t slot, UniqueFd fd) {
+  if (slot >= kSlots) {
+    errno = ERANGE;
+    return false;
   }
+  return watch_connection(slot, std::move(fd), EPOLLIN);
+}
+
+// By hand, since closing it doesn't: others have the same open socket.
+void Server::leave_epoll(uint32_t slot) {
+  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connections_[slot].fd.get(), nullptr);
+}
+
+void Server::drop_preview(uint32_t slot) {
+  if (slot >= kSlots || !connections_[slot].fd) return;
+  leave_epoll(slot);
+  connections_[slot] = {};
+}
+
+bool Server::take_connections() {
+  const uint64_t used = store_->state().slots_used;
+  for (uint32_t i = 0; i < used; ++i) {
+    const bool open = store_->slot(i).state == Slot::kOpen;
+    if (open && !connections_[i].fd) return false;
+    if (!open) {
+      drop_preview(i);  // shut down already; outlived's copy goes with its unpreserve
+      continue;
+    }
+    ++connected_;
+    set_interest(i);
+  }
+  return true;
 }
 
 void Server::start() {
@@ -113,9 +134,8 @@ void Server::start() {
 }
 
 bool Server::turn() {
-  watch_taken();
   epoll_event events[kEvents];
-  const int count = epoll_wait(epoll_.get(), events, kEvents, taken_.empty() ? kTickMs : 0);
+  const int count = epoll_wait(epoll_.get(), events, kEvents, kTickMs);
   bool watched = false;
   now_ms_ = unix_ms();
   for (int i = 0; i < count; ++i) {
@@ -165,7 +185,8 @@ void Server::accept_some() {
     }
     store_->slot(slot) = {};
     store_->slot(slot).state = Slot::kOpen;
-    take_connection(slot, std::move(fd));
+    ++connected_;
+    if (!watch_connection(slot, std::move(fd), EPOLLIN)) close_connection(slot);
   }
 }
 
@@ -261,8 +282,8 @@ void Server::set_interest(uint32_t slot) {
 void Server::close_connection(uint32_t index) {
   Connection& connection = connections_[index];
   Slot& slot = store_->slot(index);
-  // outlived's copy keeps the socket open: leave the epoll by hand, tell the peer by hand.
-  epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.fd.get(), nullptr);
+  // outlived's copy keeps the socket open: the peer is told by hand.
+  leave_epoll(index);
   shutdown(connection.fd.get(), SHUT_RDWR);
   connection.fd.reset();
   writers_ -= connection.interest == EPOLLOUT ? 1 : 0;

@@ -33,10 +33,13 @@ class Server {
   int listener() const { return listener_.get(); }
   uint16_t port() const;
 
-  // A successor's: the connection of a slot. Touches nothing at all: the epoll learns of it in the
-  // first turns, some at a time, while those that it knows are served already (an epoll_ctl takes
-  // a microsecond, which a thousand connections would all wait for).
-  void take_connection(uint32_t slot, UniqueFd fd);
+  // A successor's, while the old one serves: into the epoll, which nobody waits on before start().
+  // The thousand epoll_ctl calls are made by then.
+  bool preview_connection(uint32_t slot, UniqueFd fd);
+  void drop_preview(uint32_t slot);
+  // In adopt: what the slots in memory say of their connections; changes none of either. False: an
+  // open slot has no connection.
+  bool take_connections();
   // The memory is ours to write from here: finds the free slots, and those left half closed.
   void start();
 
@@ -61,20 +64,21 @@ class Server {
     uint32_t interest = 0;
   };
   void accept_some();
-  void watch_taken();
+  bool watch_connection(uint32_t slot, UniqueFd fd, uint32_t interest);
   void on_readable(uint32_t slot);
   void on_writable(uint32_t slot);
   void pump(uint32_t slot);
   size_t execute_all(std::string_view input, bool* quit);
   bool send_output(uint32_t slot);
   void set_interest(uint32_t slot);
+  void leave_epoll(uint32_t slot);
   void close_connection(uint32_t slot);
   std::string info() const;
 
   Store* store_;
   UniqueFd epoll_, listener_;
   std::vector<Connection> connections_;
-  std::vector<uint32_t> taken_, free_, freed_, closing_;
+  std::vector<uint32_t> free_, freed_, closing_;
   size_t connected_ = 0, writers_ = 0;
   uint64_t now_ms_ = 0, swept_ms_ = 0;
   Arguments arguments_;

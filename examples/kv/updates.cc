@@ -43,10 +43,13 @@ std::vector<Token> tokens_of(const std::vector<uint32_t>& slots) {
   return tokens;
 }
 
+uint32_t slot_of(Token token) {
+  return static_cast<uint32_t>(token - kFirstConnection);
+}
+
 }  // namespace
 
-// ---- start
-// ---------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 bool Updates::start() {
   if (options_.standalone) return complain("start", start_standalone());
@@ -58,7 +61,7 @@ bool Updates::start() {
   Status started;
   switch (*role) {
     case outlive::Role::kSuccessor:
-      start_successor();
+      started = start_successor();
       break;
     case outlive::Role::kRestarted:
       started = start_restarted();
@@ -108,15 +111,12 @@ Status Updates::listen() {
   return {};
 }
 
-// The slow part, while the old one serves. A memory that can't be previewed is mapped in adopt.
-void Updates::start_successor() {
-  for (const Token token : {kMemory, kRepairedMemory}) {
-    auto memory = Memory::preview(*client_, kSession, token);
-    if (!memory) continue;
-    memory_ = std::move(*memory);
-    memory_token_ = token;
-    return;
-  }
+// The slow part, while the old one serves.
+Status Updates::start_successor() {
+  auto preview = outlive::Preview::open(*client_, kSession);
+  if (!preview) return preview.error();
+  preview_ = std::move(*preview);
+  return take_previewed();
 }
 
 // adopt() and committed() have run: session, memory and listener are ours.
@@ -185,8 +185,7 @@ void Updates::announce() {
   fflush(stdout);
 }
 
-// ---- the old one
-// -----------------------------------------------------------------------------------
+// ---- the old one --------------------------------------------------------------------------------
 
 // A veto, when the status is an error: the update is cancelled with its text.
 int Updates::answer(const Status& status) {
@@ -232,70 +231,77 @@ void Updates::retire(const Event&) {
   retired_ = true;
 }
 
-// ---- the new one
-// -----------------------------------------------------------------------------------
+// ---- the new one --------------------------------------------------------------------------------
 
-// Inside the blackout for a successor: retrieve, look, be quick, change nothing.
+// Inside the blackout for a successor: claim, look, be quick, change nothing.
 int Updates::adopt(const Event& event) {
-  const Status retrieved = retrieve_all(event.update == 0);
-  if (!retrieved) return answer(retrieved);
+  const Status claimed = event.update == 0 ? retrieve_after_crash() : claim();
+  if (!claimed) return answer(claimed);
   if (break_in_adopt(options_.broken, store_->heap())) {
     return answer(Error(EPERM, "this version was told to say no (--break=veto)"));
   }
   return 0;
 }
 
-Status Updates::retrieve_all(bool restarted) {
+Status Updates::claim() {
+  auto session = preview_.retrieve();
+  if (!session) return session.error();
+  session_ = std::move(*session);
+  if (const Status taken = take_previewed(); !taken) return taken;
+  if (!memory_) return Error(ENOENT, "no memory in the session");
+  *store_ = Store(Heap(memory_.handle()));
+  if (const char* wrong = store_->open()) return Error(EUCLEAN, wrong);
+  if (!server_->take_connections()) return Error(EUCLEAN, "slots and connections differ");
+  return {};
+}
+
+// What has changed since the last look: at first everything, in adopt mostly nothing.
+Status Updates::take_previewed() {
+  for (const Token token : preview_.gone()) {
+    if (token == memory_token_) memory_ = {};
+    if (token == kListener) return Error(ENOENT, "the listener is gone");
+    if (token >= kFirstConnection) server_->drop_preview(slot_of(token));
+  }
+  for (auto& [token, fd] : preview_.added()) {
+    if (token >= kFirstConnection) {
+      if (!server_->preview_connection(slot_of(token), std::move(fd))) return Error(errno, "epoll");
+    } else if (token == kListener) {
+      if (!server_->take_listener(std::move(fd))) return Error(errno, "epoll");
+    } else {
+      const Status memory = consider_memory(Memory::preview(*client_, std::move(fd)), token);
+      if (!memory) return memory;
+    }
+  }
+  return {};
+}
+
+// The connections of the one before may have lost half a request: only listener and memory count.
+Status Updates::retrieve_after_crash() {
   auto session = client_->retrieve_session(kSession);
   if (!session) return session.error();
   session_ = std::move(*session);
-  const Status memory = restarted ? find_memory() : retrieve_memory();
-  if (!memory) return memory;
-  return retrieve_sockets(!restarted);
-}
-
-Status Updates::retrieve_memory() {
-  if (!memory_) return find_memory();  // there was no preview
-  if (const Status same = memory_.confirm(session_, memory_token_); !same) return same;
-  *store_ = Store(Heap(memory_.handle()));
-  const char* wrong = store_->open();
-  return wrong == nullptr ? Status() : Status(Error(EUCLEAN, wrong));
+  Status found = Error(ENOENT, "no memory in the session");
+  for (const Token token : {kMemory, kRepairedMemory}) {
+    if (auto memory = Memory::open(session_, token)) {
+      found = consider_memory(std::move(memory), token);
+    }
+  }
+  if (!memory_) return found;
+  auto listener = session_.retrieve(kListener);
+  if (!listener) return listener.error();
+  return server_->take_listener(std::move(*listener)) ? Status() : Status(Error(errno, "epoll"));
 }
 
 // After a crash in a repair there are two. The one with more copies counts - if it was finished.
-Status Updates::find_memory() {
-  Status found = Error(ENOENT, "no memory in the session");
-  for (const Token token : {kMemory, kRepairedMemory}) {
-    auto memory = Memory::open(session_, token);
-    if (!memory) continue;
-    Store store{Heap(memory->handle())};
-    const char* wrong = store.open();
-    if (wrong != nullptr) {
-      if (!memory_) found = Error(EUCLEAN, wrong);
-      continue;
-    }
-    if (memory_ && store.state().copy < store_->state().copy) continue;
-    *store_ = store;
-    memory_ = std::move(*memory);
-    memory_token_ = token;
-    found = {};
-  }
-  return found;
-}
-
-Status Updates::retrieve_sockets(bool connections) {
-  std::vector<uint32_t> slots;
-  for (uint32_t i = 0; connections && i < store_->state().slots_used; ++i) {
-    if (store_->slot(i).state == Slot::kOpen) slots.push_back(i);
-  }
-  std::vector<Token> tokens = tokens_of(slots);
-  tokens.push_back(kListener);
-  auto fds = session_.retrieve(tokens);  // all in one go, with the listener as the last
-  if (!fds) return fds.error();
-  if (!server_->take_listener(std::move(fds->back()))) return Error(errno, "epoll");
-  for (size_t i = 0; i < slots.size(); ++i) {
-    server_->take_connection(slots[i], std::move((*fds)[i]));
-  }
+Status Updates::consider_memory(outlive::Result<Memory> memory, Token token) {
+  if (!memory) return memory.error();
+  Store store{Heap(memory->handle())};
+  const char* wrong = store.open();
+  if (wrong != nullptr) return memory_ ? Status() : Status(Error(EUCLEAN, wrong));
+  if (memory_ && store.state().copy < store_->state().copy) return {};
+  *store_ = store;
+  memory_ = std::move(*memory);
+  memory_token_ = token;
   return {};
 }
 
@@ -307,8 +313,7 @@ void Updates::committed(const Event& event) {
   serve();
 }
 
-// ---- between turns
-// ---------------------------------------------------------------------------------
+// ---- between turns ------------------------------------------------------------------------------
 
 void Updates::after_turn(bool event) {
   if (!client_) return;

@@ -5,9 +5,11 @@
 //              freeze    preserve what came since, stop serving; the rest is in memory already
 //              cancel    serve again: nothing has changed
 //              retire    leave; sockets and memory are another's now
-//   successor  start-up  map the memory read-only while the old one serves
-//              adopt     retrieve listener and connections, put them into the epoll, look, touch
-//              nothing committed memory writable, serve; after the first turn: adopt_all
+//   successor  start-up  preview: map the memory read-only and put listener and connections into
+//   the
+//                        epoll, while the old one serves; nobody waits on that epoll yet
+//              adopt     claim the session, take what has changed since, look, touch nothing
+//              committed memory writable, serve; after the first turn: adopt_all
 //   restarted  (the one before was killed) listener and memory are there; the connections may have
 //              lost half a request: they are dropped; memory that was inside a change is repaired
 //
@@ -68,7 +70,7 @@ class Updates : private outlive::Participant {
 
   Status start_standalone();
   Status start_fresh();
-  void start_successor();
+  Status start_successor();
   Status start_restarted();
   Status drop_what_is_stale();
   Status repair();
@@ -78,16 +80,17 @@ class Updates : private outlive::Participant {
   void announce();
   Status preserve_new_connections();
   void unpreserve_closed();
-  Status retrieve_all(bool restarted);
-  Status retrieve_memory();
-  Status find_memory();
-  Status retrieve_sockets(bool connections);
+  Status retrieve_after_crash();
+  Status claim();
+  Status take_previewed();
+  Status consider_memory(outlive::Result<outlive::Memory> memory, Token token);
   int answer(const Status& status);
 
   const Options& options_;
   Store* store_;
   Server* server_;
   std::optional<outlive::Client> client_;
+  outlive::Preview preview_;
   outlive::Session session_;
   outlive::Memory memory_;
   Token memory_token_ = 0;

@@ -52,10 +52,11 @@ class Memory {
         ::outlive_memory_create(session.handle(), token, name, size, limit, &memory.handle_),
         memory);
   }
-  // The successor's slow part, while the old one serves: maps and populates it.
-  static Result<Memory> preview(Client& client, const char* session, Token token) {
+  // The successor's slow part, while the old one serves: maps and populates it. The descriptor is
+  // one of a Preview (preview.hpp).
+  static Result<Memory> preview(Client& client, UniqueFd fd) {
     Memory memory;
-    return made(::outlive_memory_preview(client.handle(), session, token, &memory.handle_), memory);
+    return made(::outlive_memory_preview(client.handle(), fd.release(), &memory.handle_), memory);
   }
   static Result<Memory> open(Session& session, Token token) {
     Memory memory;

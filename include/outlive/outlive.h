@@ -29,6 +29,7 @@ extern "C" {
 typedef struct outlive_client outlive_client;
 typedef struct outlive_session outlive_session;
 typedef struct outlive_memory outlive_memory;
+typedef struct outlive_preview outlive_preview;
 
 /* The text of this thread's last error; never NULL. Valid until the next call of this thread. */
 OUTLIVE_API const char* outlive_error(void);
@@ -138,6 +139,37 @@ OUTLIVE_API int outlive_finish(outlive_session* session);
 /* Incoming: it becomes outgoing as it is, with no moment in which nothing is preserved. */
 OUTLIVE_API int outlive_adopt(outlive_session* session);
 
+/* ---- a look ahead: a successor fetches descriptors before the blackout --------------------------
+ *
+ *   start-up   outlive_preview_open(), outlive_preview_added(): all that is preserved now. Put
+ *              connections into the epoll that you will wait on, preview memory.
+ *   adopt      outlive_preview_retrieve(): claims the session. Then outlive_preview_added() and
+ *              outlive_preview_gone() have what changed since, which is mostly nothing.
+ *
+ * The old one serves with the same open files until `committed`: don't read, write, accept, seek,
+ * shut down, or change options or flags, and don't wait on that epoll. While you hold a connection,
+ * its end reaches the peer only by shutdown(): what the old one just closes stays open until then.
+ */
+
+/* The successor, until `committed` (EINVAL for others). ENOENT: no such session. Use it before
+ * outlive_disconnect() of its client, and close it after. */
+OUTLIVE_API int outlive_preview_open(outlive_client* client, const char* session,
+                                     outlive_preview** preview);
+/* Brings it up to date, outside of a blackout. */
+OUTLIVE_API int outlive_preview_refresh(outlive_preview* preview);
+/* In adopt: outlive_session_retrieve() and the last refresh, in one round trip. On an error nothing
+ * has changed. */
+OUTLIVE_API int outlive_preview_retrieve(outlive_preview* preview, outlive_session** session);
+/* Hands out at most `room` files that came since they were last asked for, in recorded order;
+ * fds[i] is of tokens[i] and yours. Returns how many; less than `room`: that was all. */
+OUTLIVE_API size_t outlive_preview_added(outlive_preview* preview, uint64_t* tokens, int* fds,
+                                         size_t room);
+/* The same for those that were handed out and are not preserved any more: close your copy. A token
+ * may be gone and added at once: it is another file now. */
+OUTLIVE_API size_t outlive_preview_gone(outlive_preview* preview, uint64_t* tokens, size_t room);
+/* Closes what was not handed out. NULL is allowed. */
+OUTLIVE_API void outlive_preview_close(outlive_preview* preview);
+
 /* ---- notes to the next one (a uid's own small named blobs, at most 16 KiB each) ----------------
  */
 OUTLIVE_API int outlive_note_write(outlive_client* client, const char* name, const void* bytes,
@@ -157,10 +189,11 @@ typedef uint64_t outlive_offset;
  * and grows by itself up to `limit` (0: 64 GiB). ENOMEM, ENOSPC. */
 OUTLIVE_API int outlive_memory_create(outlive_session* session, uint64_t token, const char* name,
                                       uint64_t size, uint64_t limit, outlive_memory** memory);
-/* The successor, before adopt: maps the region read-only while the old one serves, and makes and
- * populates the writable mapping that is used from `committed` on. */
-OUTLIVE_API int outlive_memory_preview(outlive_client* client, const char* session, uint64_t token,
-                                       outlive_memory** memory);
+/* The successor, before adopt, of a previewed descriptor (which is taken): maps the region
+ * read-only while the old one serves, and makes and populates the writable mapping that is used
+ * from `committed` on. It is the session's as long as outlive_preview_gone() doesn't name its
+ * token. */
+OUTLIVE_API int outlive_memory_preview(outlive_client* client, int fd, outlive_memory** memory);
 /* From the retrieved session: maps it (or checks that a previewed one is the same file).
  * *memory in: NULL or previewed; out: the region. Read-only until outlive_memory_writable(). */
 OUTLIVE_API int outlive_memory_open(outlive_session* session, uint64_t token,

@@ -6,6 +6,7 @@
 #include "outlive/memory.hpp"
 #include "outlive/offset_ptr.hpp"
 #include "outlive/participant.hpp"
+#include "outlive/preview.hpp"
 #include "outlive/result.hpp"
 #include "outlive/session.hpp"
 #include "outlive/unique_fd.hpp"

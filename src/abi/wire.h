@@ -35,21 +35,25 @@
 //            0x86 READY          StepRequest     answers an event, or says ready-to-adopt
 //            0x87 VETO           StepRequest with a reason
 //            0x88 END_SESSION    SessionRequest  (owner or root: ends it whoever holds it)
-//            0x89 PREVIEW_FD     PreviewRequest -> PreviewRequest + 1 fd (successor, before adopt:
-//                                 a memfd that it may map read-only while the old one serves)
+//            0x89 PREVIEW_LIST   PreviewRequest -> ListReply, PreviewEntry[count]   (a successor,
+//                                 until committed: what the old one's session holds now)
 //            0x8a FD_DATA_QUERY  DataQueryRequest -> DataQueryReply, DataQueryEntry[] (root only)
 //            0x8b ADOPT_ALL      SizeOnly: every incoming session of the service turns outgoing
 //            0x8c FINISH_ALL     SizeOnly: every incoming session of the service is finished
+//            0x8d PREVIEW_MANY   PreviewRequest, u64 tokens[count] -> PreviewRequest + count fds
+//                                 (a successor, until committed: to look at while the old one
+//                                 serves. It touches none of them, maps memory read-only, and may
+//                                 put them into an epoll that it doesn't wait on)
 //   session  0x40 PRESERVE_FD    FdRequest + 1 fd
 //            0x41 RETRIEVE_FD    FdRequest      -> FdRequest + 1 fd
 //            0x42 FINISH         FinishRequest
 //            0x43 GET_NAME       GetNameRequest -> GetNameRequest
 //            0x90 UNPRESERVE_FD  FdRequest
 //            0x91 PRESERVE_MANY  ManyRequest, u64 tokens[count] + count fds; all or none
-//            0x92 RETRIEVE_MANY  ManyRequest, u64 tokens[count] -> ManyRequest + count fds, in
-//            order 0x93 ADOPT          SizeOnly: this incoming session becomes outgoing 0x94
-//            LIST_FILES     ListRequest    -> ListReply, FileEntry[count] in recorded order 0x95
-//            UNPRESERVE_MANY ManyRequest, u64 tokens[count]; all or none
+//            0x92 RETRIEVE_MANY  ManyRequest, u64 tokens[count] -> ManyRequest + count fds
+//            0x93 ADOPT          SizeOnly: this incoming session becomes outgoing
+//            0x94 LIST_FILES     ListRequest -> ListReply, FileEntry[count] in recorded order
+//            0x95 UNPRESERVE_MANY ManyRequest, u64 tokens[count]; all or none
 //   event    0xf0 EVENT          EventBody
 #pragma once
 
@@ -84,10 +88,11 @@ enum class Request : uint16_t {
   kReady = 0x86,
   kVeto = 0x87,
   kEndSession = 0x88,
-  kPreviewFd = 0x89,
+  kPreviewList = 0x89,
   kFdDataQuery = 0x8a,
   kAdoptAll = 0x8b,
   kFinishAll = 0x8c,
+  kPreviewMany = 0x8d,
   kUnpreserveFd = 0x90,
   kPreserveMany = 0x91,
   kRetrieveMany = 0x92,
@@ -246,11 +251,17 @@ static_assert(sizeof(EventBody) == 152);
 
 struct [[gnu::packed]] PreviewRequest {
   uint32_t size;
-  uint32_t reserved;
-  uint64_t token;
+  uint32_t count;  // of tokens that follow; 0 in PREVIEW_LIST
+  uint64_t after;  // PREVIEW_LIST: 0, or ListReply.next of the answer before
   uint8_t name[kSessionNameLength];
 };
 static_assert(sizeof(PreviewRequest) == 80);
+
+struct [[gnu::packed]] PreviewEntry {
+  uint64_t token;
+  uint64_t order;  // rising, and never used again: it names this preservation of this file
+};
+static_assert(sizeof(PreviewEntry) == 16);
 
 struct [[gnu::packed]] DataQueryRequest {
   uint32_t size;

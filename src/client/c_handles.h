@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "client/client.h"
+#include "client/preview.h"
 #include "client/session.h"
 
 struct outlive_client {
@@ -13,4 +14,9 @@ struct outlive_client {
 
 struct outlive_session {
   std::unique_ptr<outlive::client::Session> session;
+};
+
+struct outlive_preview {
+  outlive_client* client;
+  std::unique_ptr<outlive::client::Preview> preview;
 };

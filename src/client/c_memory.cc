@@ -36,14 +36,8 @@ Result<MemoryPtr> create(Session& session, uint64_t token, const char* name, uin
   return memory;
 }
 
-Result<MemoryPtr> preview(Client& client, const char* session, uint64_t token) {
-  if (session == nullptr) return fail(EINVAL, "the session's name is NULL");
-  TRY(wire::check_name(session, "session name"));
-  auto request = wire::sized<abi::PreviewRequest>();
-  request.token = token;
-  wire::write_name(session, request.name);
-  auto reply = TRY(client.call(abi::Request::kPreviewFd, request, {.reply_fds = 1}));
-  MemoryPtr memory = TRY(Memory::attach(std::move(reply.fds[0])));
+Result<MemoryPtr> preview(UniqueFd file) {
+  MemoryPtr memory = TRY(Memory::attach(std::move(file)));
   // Only costs time later when it fails.
   static_cast<void>(memory->populate());
   return memory;
@@ -76,10 +70,8 @@ int outlive_memory_create(outlive_session* session, uint64_t token, const char* 
   return hand_out(create(impl, token, name, size, limit), *impl.regions(), memory);
 }
 
-int outlive_memory_preview(outlive_client* client, const char* session, uint64_t token,
-                           outlive_memory** memory) {
-  Client& impl = *client->client;
-  return hand_out(preview(impl, session, token), *impl.regions(), memory);
+int outlive_memory_preview(outlive_client* client, int fd, outlive_memory** memory) {
+  return hand_out(preview(UniqueFd(fd)), *client->client->regions(), memory);
 }
 
 int outlive_memory_open(outlive_session* session, uint64_t token, outlive_memory** memory) {

@@ -25,6 +25,17 @@ class Client {
     return reply;
   }
 
+  // The halves of call(), for several requests in one round trip (connection.h).
+  template <typename T>
+  Result<uint64_t> post(abi::Request request, const T& structure, const Extras& extras = {}) {
+    return connection_.post(request, wire::bytes_of(structure), extras);
+  }
+  Result<Reply> collect(uint64_t sequence, size_t reply_fds) {
+    auto reply = connection_.collect(sequence, reply_fds);
+    update_wake();
+    return reply;
+  }
+
   BorrowedFd poll_fd() const { return epoll_; }
   // Runs what has arrived; how many events. ECONNRESET: the connection is lost, and all that came
   // before has been run by earlier calls. EDEADLK: called from a callback.

@@ -329,6 +329,12 @@ UniqueFd old_region(const std::string& text) {
   return kept;
 }
 
+int copy_of(const UniqueFd& fd) {
+  auto copy = sys::dup_cloexec(fd);
+  EXPECT_TRUE(copy);
+  return copy ? copy->release() : -1;
+}
+
 const char* root_text(const outlive_memory* memory) {
   return static_cast<const char*>(outlive_memory_base(memory)) + outlive_memory_root(memory);
 }
@@ -337,10 +343,6 @@ TEST(Successor, MayWriteMemoryFromCommittedOn) {
   const UniqueFd region = old_region("state of v1");
   FakeServer server([&](FakePeer& peer) {
     peer.participate(Role::kSuccessor, 9);
-    const auto preview = peer.expect(Request::kPreviewFd);
-    EXPECT_EQ(*wire::read_name(preview.as<abi::PreviewRequest>().name), "web");
-    EXPECT_EQ(uint64_t{preview.as<abi::PreviewRequest>().token}, 4u);
-    peer.reply(preview, preview.as<abi::PreviewRequest>(), {region});
     peer.answered(Request::kReady, Step::kStart, 9);
     peer.event(Step::kAdopt, 9);
     FakePeer session = peer.hand_out_session(Request::kRetrieveSession);
@@ -356,7 +358,7 @@ TEST(Successor, MayWriteMemoryFromCommittedOn) {
     Service service;
     ASSERT_EQ(service.start(server), OUTLIVE_ROLE_SUCCESSOR);
     EXPECT_EQ(service.calls, "");
-    ASSERT_EQ(outlive_memory_preview(service.client, "web", 4, &service.memory), 0)
+    ASSERT_EQ(outlive_memory_preview(service.client, copy_of(region), &service.memory), 0)
         << outlive_error();
     EXPECT_STREQ(root_text(service.memory), "state of v1");
     EXPECT_EQ(outlive_memory_writable(service.memory), -EPERM);
@@ -388,8 +390,6 @@ TEST(Successor, AnotherFileThanThePreviewedOneIsRefused) {
   const UniqueFd other = old_region("b");
   FakeServer server([&](FakePeer& peer) {
     peer.participate(Role::kSuccessor, 9);
-    const auto preview = peer.expect(Request::kPreviewFd);
-    peer.reply(preview, preview.as<abi::PreviewRequest>(), {region});
     FakePeer session = peer.hand_out_session(Request::kRetrieveSession);
     const auto retrieve = session.expect(Request::kRetrieveFd);
     session.reply(retrieve, retrieve.as<abi::FdRequest>(), {other});
@@ -398,7 +398,7 @@ TEST(Successor, AnotherFileThanThePreviewedOneIsRefused) {
   {
     Service service;
     ASSERT_EQ(service.start(server), OUTLIVE_ROLE_SUCCESSOR);
-    ASSERT_EQ(outlive_memory_preview(service.client, "web", 4, &service.memory), 0);
+    ASSERT_EQ(outlive_memory_preview(service.client, copy_of(region), &service.memory), 0);
     ASSERT_EQ(outlive_session_retrieve(service.client, "web", &service.session), 0);
     EXPECT_EQ(outlive_memory_open(service.session, 4, &service.memory), -EINVAL);
     EXPECT_STREQ(root_text(service.memory), "a") << "the previewed one is still there";

@@ -14,7 +14,7 @@ Result<std::unique_ptr<Session>> Session::open(Client& client, abi::Request requ
   auto body = wire::sized<abi::SessionRequest>();
   wire::write_name(name, body.name);
   Reply reply = TRY(client.call(request, body, {.flags = flags, .reply_fds = 1}));
-  return std::unique_ptr<Session>(new Session(std::move(reply.fds[0]), client.regions()));
+  return from_reply(reply, client);
 }
 
 Result<std::unique_ptr<Session>> Session::create(Client& client, std::string_view name,

@@ -18,6 +18,10 @@ class Session {
   static Result<std::unique_ptr<Session>> create(Client& client, std::string_view name,
                                                  uint32_t flags);
   static Result<std::unique_ptr<Session>> retrieve(Client& client, std::string_view name);
+  // Of a RETRIEVE_SESSION that was posted by somebody else (preview.h).
+  static std::unique_ptr<Session> from_reply(Reply& reply, Client& client) {
+    return std::unique_ptr<Session>(new Session(std::move(reply.fds[0]), client.regions()));
+  }
   // A session fd that came another way. ENOTSOCK, EPROTO: it is no session.
   static Result<std::unique_ptr<Session>> from_fd(UniqueFd fd);
 

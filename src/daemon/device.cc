@@ -23,7 +23,8 @@ bool is_pure(abi::Request request) {
     case abi::Request::kStatus:
     case abi::Request::kRetrieveSubtree:
     case abi::Request::kParticipate:
-    case abi::Request::kPreviewFd:
+    case abi::Request::kPreviewList:
+    case abi::Request::kPreviewMany:
     case abi::Request::kFdDataQuery:
     case abi::Request::kGetName:
     case abi::Request::kRetrieveFd:

@@ -38,10 +38,14 @@ class Requests {
   Result<Outcome> participate(Connection&, wire::Message&);
   Result<Outcome> ready(Connection&, wire::Message&);
   Result<Outcome> veto(Connection&, wire::Message&);
-  Result<Outcome> preview_fd(Connection&, wire::Message&);
   Result<Outcome> fd_data_query(Connection&, wire::Message&);
   Result<Outcome> adopt_all(Connection&, wire::Message&);
   Result<Outcome> finish_all(Connection&, wire::Message&);
+
+  // a successor's, until committed (requests_preview.cc)
+  Result<Outcome> preview_list(Connection&, wire::Message&);
+  Result<Outcome> preview_many(Connection&, wire::Message&);
+  Result<luo::Session*> previewed_session(Connection&, const abi::PreviewRequest&);
 
   // session connections (requests_session.cc)
   Result<Outcome> preserve_fd(Connection&, wire::Message&);

@@ -38,8 +38,10 @@ Requests::Handler Requests::device_handler(Request request) {
       return &Requests::ready;
     case Request::kVeto:
       return &Requests::veto;
-    case Request::kPreviewFd:
-      return &Requests::preview_fd;
+    case Request::kPreviewList:
+      return &Requests::preview_list;
+    case Request::kPreviewMany:
+      return &Requests::preview_many;
     case Request::kFdDataQuery:
       return &Requests::fd_data_query;
     case Request::kAdoptAll:
@@ -276,30 +278,6 @@ Result<Outcome> Requests::veto(Connection& connection, wire::Message& message) {
                                  static_cast<abi::Step>(body.step), body.update,
                                  wire::text_of(body.reason)));
   return done();
-}
-
-Result<Outcome> Requests::preview_fd(Connection& connection, wire::Message& message) {
-  const auto body = TRY(wire::read_body<abi::PreviewRequest>(message.body));
-  const std::string name = TRY(luo::name_from_field(body.name));
-  abi::ServiceSlot* service = TRY(service_of(connection));
-  if (connection.slot->generation <= service->generation) {
-    return fail(EINVAL, "a preview is for a successor before adopt");
-  }
-  Session* found = nullptr;
-  parts_.core.sessions().for_each([&](Session& session) {
-    if (session.slot->service == connection.slot->service && session.name == name) found = &session;
-  });
-  if (found == nullptr) return fail(ENOENT, "no session '{}'", name);
-  const abi::FileSlot* slot = found->files.find(body.token);
-  if (slot == nullptr) return fail(ENOENT, "session '{}': no token {:#x}", name, body.token);
-  const BorrowedFd fd(static_cast<int>(slot->fd));
-  const auto facts = TRY(parts_.core.context().classify(fd));
-  if (facts.kind != luo::FileKind::kMemfd) {
-    return fail(EINVAL, "session '{}' token {:#x}: only memory can be previewed", name, body.token);
-  }
-  Outcome outcome = done(pack(body));
-  outcome.fds.push_back(fd);
-  return outcome;
 }
 
 Result<Outcome> Requests::fd_data_query(Connection& connection, wire::Message& message) {

@@ -188,6 +188,18 @@ Session* Sessions::find(const Caller& caller, std::string_view name) {
   return nullptr;
 }
 
+Session* Sessions::of_service(const Caller& caller, std::string_view name) {
+  const auto range = by_name_.equal_range(key(caller.uid, name));
+  for (auto it = range.first; it != range.second; ++it) {
+    const abi::SessionSlot& slot = *it->second->slot;
+    if (slot.service == caller.service && (slot.flags & abi::kSessionInternal) == 0 &&
+        slot.generation < caller.generation) {
+      return it->second;
+    }
+  }
+  return nullptr;
+}
+
 Session* Sessions::at(uint64_t slot_address) {
   const auto found = by_slot_.find(slot_address);
   return found == by_slot_.end() ? nullptr : found->second.get();

@@ -25,6 +25,14 @@ class FileList {
   size_t size() const { return by_token_.size(); }
   // First to last. The returned list is a copy: it may be altered while walked.
   std::vector<abi::FileSlot*> ordered() const;
+  // First to last, from the first one whose order is above `after`; until `visit` says false.
+  template <typename Visit>
+  void each_after(uint64_t after, Visit visit) const {
+    for (const abi::FileSlot* slot : order_) {
+      if (slot == nullptr || slot->order <= after) continue;
+      if (!visit(*slot)) return;
+    }
+  }
 
  private:
   std::vector<abi::FileSlot*> order_;  // nullptr: removed; compacted when half of it is
@@ -65,6 +73,9 @@ class Sessions {
   Result<Session*> retrieve(const Caller& caller, std::string_view name);
   // Any session the caller may see: by name, outgoing first.
   Session* find(const Caller& caller, std::string_view name);
+  // The one that a generation of the caller's service has under this name, in either direction:
+  // what a successor will inherit. nullptr: none.
+  Session* of_service(const Caller& caller, std::string_view name);
   Session* at(uint64_t slot_address);
   void for_each(const std::function<void(Session&)>& visit);
   size_t size() const { return by_slot_.size(); }

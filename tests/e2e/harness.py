@@ -225,9 +225,12 @@ class World:
         return self.must("run", name, "--notify", *run, "--",
                          *self.service_command(str(port), "--name", name, *options))
 
+    def update_words(self, name, port, *options, run=()):
+        return ["update", name, *run, "--",
+                *self.service_command(str(port), "--name", name, *options)]
+
     def update_service(self, name, port, *options, run=()):
-        return self.outlive("update", name, *run, "--",
-                            *self.service_command(str(port), "--name", name, *options))
+        return self.outlive(*self.update_words(name, port, *options, run=run))
 
     def log(self):
         try:

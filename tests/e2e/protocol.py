@@ -14,8 +14,8 @@ ASK_SEQUENCE = 2**64 - 1
 CREATE_SESSION, RETRIEVE_SESSION = 0x00, 0x01
 PRESERVE_FD, RETRIEVE_FD, FINISH, GET_NAME = 0x40, 0x41, 0x42, 0x43
 LIST, STATUS, ADD_SUBTREE, REMOVE_SUBTREE, RETRIEVE_SUBTREE = 0x80, 0x81, 0x82, 0x83, 0x84
-PARTICIPATE, READY, VETO, END_SESSION, PREVIEW_FD = 0x85, 0x86, 0x87, 0x88, 0x89
-FD_DATA_QUERY, ADOPT_ALL, FINISH_ALL = 0x8A, 0x8B, 0x8C
+PARTICIPATE, READY, VETO, END_SESSION, PREVIEW_LIST = 0x85, 0x86, 0x87, 0x88, 0x89
+FD_DATA_QUERY, ADOPT_ALL, FINISH_ALL, PREVIEW_MANY = 0x8A, 0x8B, 0x8C, 0x8D
 UNPRESERVE_FD, PRESERVE_MANY, RETRIEVE_MANY, ADOPT = 0x90, 0x91, 0x92, 0x93
 LIST_FILES, UNPRESERVE_MANY = 0x94, 0x95
 EVENT = 0xF0
@@ -41,6 +41,11 @@ def session_body(name, size=72):
 
 def fd_body(token, size=16):
     return struct.pack("<IiQ", size, -1, token)
+
+
+def preview_body(name, tokens=(), after=0):
+    return (struct.pack("<IIQ64s", 80, len(tokens), after, name.encode())
+            + struct.pack(f"<{len(tokens)}Q", *tokens))
 
 
 def many_body(tokens):
@@ -185,6 +190,19 @@ class Wire:
 
     def adopt_all(self):
         self.call(ADOPT_ALL, struct.pack("<II", 8, 0))
+
+    def preview_list(self, name):
+        """{token: order} of what the old one's session holds."""
+        files, after = {}, 0
+        while True:
+            body = self.call(PREVIEW_LIST, preview_body(name, after=after)).body
+            _, count, after = struct.unpack_from("<IIQ", body)
+            files.update(struct.unpack_from("<QQ", body, 16 + 16 * i) for i in range(count))
+            if not after:
+                return files
+
+    def preview(self, name, tokens):
+        return dict(zip(tokens, self.call(PREVIEW_MANY, preview_body(name, tokens)).fds))
 
     # ---- a session connection -------------------------------------------------------------------
 

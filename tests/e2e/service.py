@@ -1,7 +1,8 @@
 """A service of the tests, on the raw socket: it answers each line with "COUNT PID", as hello does,
 keeps listener, count and open connections over updates, and misbehaves where it is told to.
 
-    service.py PORT [--at STEP=WHAT]... [--grandchild FILE] [--name NAME]
+    service.py PORT [--at STEP=WHAT]... [--grandchild FILE] [--name NAME] [--preview]
+--preview: a successor fetches descriptors ahead, and in adopt only what has changed since.
 STEP: start prepare freeze adopt committed retrieved. WHAT: die, exit, hang, veto, hangup, once:FILE
 (dies if that isn't there), wait:FILE (until it is there). start and adopt are the new one's,
 prepare and freeze the old one's. The count lives in a memfd (token 2): a lost or doubled effect
@@ -30,6 +31,7 @@ def options():
     parser.add_argument("--at", action="append", default=[])
     parser.add_argument("--name", default="counter")
     parser.add_argument("--grandchild")
+    parser.add_argument("--preview", action="store_true")
     chosen = parser.parse_args()
     chosen.at = dict(one.split("=") for one in chosen.at)
     return chosen
@@ -41,6 +43,7 @@ class Service:
         self.device = p.Wire.connect(os.environ["OUTLIVE_RUNTIME_DIR"], timeout=None)
         self.listener = self.session = self.memory = None
         self.connections, self.serving = {}, False
+        self.previewed = {}  # token: (order, fd)
 
     def misbehave(self, step, update=0):
         """True: what was asked for has replaced the answer."""
@@ -81,10 +84,28 @@ class Service:
         self.session.preserve(MEMORY, self.memfd)
         self.serving = True
 
+    def look_ahead(self):
+        """What has changed since the last look: how many came, how many went."""
+        now = self.device.preview_list(self.chosen.name)
+        gone = [token for token, (order, _) in self.previewed.items() if now.get(token) != order]
+        for token in gone:
+            os.close(self.previewed.pop(token)[1])
+        new = [token for token in now if token not in self.previewed]
+        if new:
+            for token, fd in self.device.preview(self.chosen.name, new).items():
+                self.previewed[token] = (now[token], fd)
+        print(f"service: looked ahead, {len(new)} came, {len(gone)} went", flush=True)
+
+    def files(self):
+        """(token, fd) of all that is inherited."""
+        if self.chosen.preview and self.previewed:
+            self.look_ahead()
+            return [(token, fd) for token, (_, fd) in self.previewed.items()]
+        return [(token, self.session.retrieve(token)) for token in self.session.files()]
+
     def adopt(self):
         self.session = self.device.retrieve_session(self.chosen.name)
-        for token in self.session.files():
-            fd = self.session.retrieve(token)
+        for token, fd in self.files():
             if token == MEMORY:
                 self.memfd = fd
                 self.memory = mmap.mmap(fd, 4096, prot=mmap.PROT_READ)
@@ -121,6 +142,8 @@ class Service:
         role, update = self.device.participate()
         if role == p.FRESH:
             self.create()
+        elif role == p.SUCCESSOR and self.chosen.preview:
+            self.look_ahead()
         elif role == p.RESTARTED:
             self.adopt()
             self.committed()
