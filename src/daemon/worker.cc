@@ -63,6 +63,9 @@ uint64_t soft_fd_limit() {
   return limit.rlim_cur;
 }
 
+constexpr uint64_t kHeartbeatNs = 500'000'000;
+constexpr uint64_t kLookNs = kHeartbeatNs;  // between two looks for orphans of services
+
 class Worker {
  public:
   Worker(WorkerInput& input, machine::WorkerContext& context)
@@ -77,6 +80,7 @@ class Worker {
   Result<std::vector<UniqueFd>> take_table();
   Status turn();
   void reap();
+  void kill_strangers();
   int timeout() const;
 
   WorkerInput& input_;
@@ -95,13 +99,13 @@ class Worker {
   std::unique_ptr<ControlServer> server_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   uint64_t leaks_ = 0;
+  uint64_t next_look_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
 };
 
-// ---- attach: the arena and the records
-// ---------------------------------------------------------------
+// ---- attach: the arena and the records ----------------------------------------------------------
 
 Status Worker::attach() {
   const uint64_t begun = system_clock().now_ns();
@@ -152,8 +156,7 @@ Status Worker::attach_core(luo::Context& context) {
   return {};
 }
 
-// ---- start: the table, the sockets, the updates
-// ------------------------------------------------------
+// ---- start: the table, the sockets, the updates -------------------------------------------------
 
 // Closes what no record names; accepted connections of ours are found_ and become new clients.
 Result<std::vector<UniqueFd>> Worker::take_table() {
@@ -220,16 +223,24 @@ Status Worker::start() {
   return {};
 }
 
-// ---- the loop
-// ------------------------------------------------------------------------------------------
+// ---- the loop -----------------------------------------------------------------------------------
 
 void Worker::reap() {
   control_.drain_worker_wake();
   launches_->pump();
+  bool look = parts_->now() >= next_look_ns_;
   while (const auto exit = control_.peek_exit()) {
     supervisor_.child_exited(*exit);
     control_.pop_exit();
+    look = true;
   }
+  if (look) kill_strangers();
+}
+
+// A service that ends leaves its orphans before its end is told. Those of one that lives on make no
+// news, so they are looked for now and then; never in every turn, for it reads /proc.
+void Worker::kill_strangers() {
+  next_look_ns_ = parts_->now() + kLookNs;
   for (const machine::Stranger& stranger : machine::list_strangers(control_)) {
     const Status killed = machine::kill_stranger(control_, stranger.pid);
     static_cast<void>(killed);
@@ -239,7 +250,7 @@ void Worker::reap() {
 }
 
 int Worker::timeout() const {
-  uint64_t at = parts_->now() + 500'000'000;  // the heartbeat
+  uint64_t at = parts_->now() + kHeartbeatNs;
   for (const uint64_t other : {supervisor_.next_deadline(), core_->updates().next_deadline()}) {
     if (other != 0) at = std::min(at, other);
   }
