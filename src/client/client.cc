@@ -86,12 +86,14 @@ Status Client::say_ready(abi::Step step, uint64_t update) {
 }
 
 Status Client::ready() {
+  if (update_ != 0) participation_.hurry().begin();
   return say_ready(abi::Step::kStart, update_);
 }
 
 // outlived ends the update by itself once no session is incoming any more.
 Status Client::end_update(abi::Request request) {
   TRY(call(request, wire::sized<abi::SizeOnly>()));
+  participation_.hurry().end();
   return {};
 }
 

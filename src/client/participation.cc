@@ -90,6 +90,8 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
   }
   switch (step) {
     case abi::Step::kPrepare:
+      hurry_.begin();
+      return handle_question(event, step);
     case abi::Step::kFreeze:
     case abi::Step::kAdopt:
       return handle_question(event, step);
@@ -100,6 +102,7 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
                          find(event.update, abi::Step::kFreeze) != nullptr;
       std::erase_if(done_, [&](const Done& done) { return done.update == event.update; });
       regions_->forbid_growth(false);
+      hurry_.end();
       if (begun) tell(callbacks_.cancel, event);
       return std::nullopt;
     }
@@ -109,6 +112,7 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
       return std::nullopt;
     case abi::Step::kRetire:
       remember(event.update, step, {});
+      hurry_.end();
       tell(callbacks_.retire, event);
       return std::nullopt;
     default:

@@ -13,6 +13,7 @@
 
 #include "abi/wire.h"
 #include "base/result.h"
+#include "client/hurry.h"
 #include "client/regions.h"
 #include "outlive/outlive.h"
 
@@ -37,6 +38,7 @@ class Participation {
   std::optional<Answer> handle(const abi::EventBody& event);
   // Adopt and committed at once, for a restarted one.
   Status adopt_restarted();
+  Hurry& hurry() { return hurry_; }
   void set_reason(std::string reason) { reason_ = std::move(reason); }
 
  private:
@@ -58,6 +60,7 @@ class Participation {
   Regions* regions_;
   outlive_participant callbacks_{};
   std::deque<Done> done_;
+  Hurry hurry_;
   std::string reason_;
 };
 

@@ -12,12 +12,15 @@ namespace outlive::daemon {
 
 namespace {
 constexpr size_t kMostCall = 192 << 10;  // what surely fits into a socket's buffer
+constexpr size_t kBufferSize = kMostCall + 1;
 constexpr size_t kMostClients = 256;
 constexpr int kSendBuffer = 1 << 20;
 }  // namespace
 
 ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& device)
-    : parts_(parts), methods_(parts, supervisor, device), buffer_(kMostCall + 1) {
+    : parts_(parts),
+      methods_(parts, supervisor, device),
+      buffer_(std::make_unique_for_overwrite<char[]>(kBufferSize)) {
   supervisor.observer.service_changed = [this](const auto& service) { service_changed(service); };
   supervisor.observer.service_gone = [this](uint64_t service) { service_gone(service); };
   supervisor.observer.update_progress = [this](const auto& update) { update_progress(update); };
@@ -75,13 +78,14 @@ void ControlServer::ready(int number, uint32_t events) {
 bool ControlServer::serve_one(Client& client) {
   if (client.in_work != 0 || !client.outgoing.empty()) return false;
   const Result<size_t> got =
-      sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_)), MSG_PEEK | MSG_DONTWAIT);
+      sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), kBufferSize)),
+                MSG_PEEK | MSG_DONTWAIT);
   if (!got && got.error().code == EAGAIN) return false;
   if (!got || *got == 0) {
     close(client.fd.get());
     return false;
   }
-  const auto* end = static_cast<const char*>(memchr(buffer_.data(), '\0', *got));
+  const auto* end = static_cast<const char*>(memchr(buffer_.get(), '\0', *got));
   if (end == nullptr) {
     if (*got > kMostCall) {
       log_warning("control: a call of uid {} has more than {} bytes", client.caller.uid, kMostCall);
@@ -89,9 +93,9 @@ bool ControlServer::serve_one(Client& client) {
     }
     return false;
   }
-  client.in_work = static_cast<size_t>(end - buffer_.data()) + 1;
+  client.in_work = static_cast<size_t>(end - buffer_.get()) + 1;
   const Result<wire::VarlinkCall> call =
-      wire::parse_call(std::string_view(buffer_.data(), client.in_work - 1));
+      wire::parse_call(std::string_view(buffer_.get(), client.in_work - 1));
   if (!call) {
     log_info("control: a call of uid {}: {}", client.caller.uid, call.error().message);
     close(client.fd.get());
@@ -117,7 +121,7 @@ void ControlServer::reply(Client& client, const std::string& text, bool last) {
   // The call is done: now it may leave the socket.
   for (size_t left = client.in_work; left > 0;) {
     const Result<size_t> got =
-        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.data(), left)), MSG_DONTWAIT);
+        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), left)), MSG_DONTWAIT);
     if (!got || *got == 0) break;
     left -= *got;
   }

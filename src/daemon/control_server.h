@@ -48,7 +48,7 @@ class ControlServer {
   Methods methods_;
   BorrowedFd listener_;
   std::unordered_map<int, Client> clients_;
-  std::vector<char> buffer_;
+  std::unique_ptr<char[]> buffer_;  // of one call
 };
 
 }  // namespace outlive::daemon

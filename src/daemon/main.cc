@@ -8,6 +8,7 @@
 #include "daemon/options.h"
 #include "daemon/setup.h"
 #include "daemon/worker.h"
+#include "files/memfd/memfd_device.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 
@@ -23,6 +24,8 @@ Result<int> run(const Options& options) {
   WorkerInput input{std::move(config), setup.runtime,         setup.state_dir,        {},
                     setup.arena,       setup.device_listener, setup.control_listener, setup.lock};
   files::register_default_handlers(input.handlers);
+  // Found out once: every worker is a clone of this process, and starts with the answer.
+  static_cast<void>(files::memfd_device(1));
   machine::Control control = TRY(machine::Control::create());
   machine::KeeperOptions keeper;
   keeper.no_keeper = options.no_keeper;

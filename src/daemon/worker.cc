@@ -14,7 +14,6 @@
 #include "daemon/hold_server.h"
 #include "daemon/recorder.h"
 #include "files/classify.h"
-#include "files/memfd/memfd_device.h"
 #include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
@@ -296,7 +295,6 @@ int Worker::run() {
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
-  static_cast<void>(files::memfd_device(1));
   const auto hold_because = [&](std::string reason) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason)});
   };

@@ -57,7 +57,6 @@ Result<std::unique_ptr<Records>> Records::create(kho::Arena& arena, kho::RootFdt
     arena.restore_free(redo);
     return added.error();
   }
-  records->page_kind_.resize(arena.size() / abi::kPageSize);
   return records;
 }
 
@@ -93,7 +92,6 @@ Result<std::unique_ptr<Records>> Records::attach(kho::Arena& arena, kho::RootFdt
 }
 
 Status Records::load_pools() {
-  page_kind_.resize(arena_.size() / abi::kPageSize);
   for (size_t k = 0; k < kKinds; ++k) {
     const auto kind = static_cast<PoolKind>(k);
     for (uint64_t next = root_->pools[k]; next != 0;) {
@@ -101,8 +99,7 @@ Status Records::load_pools() {
                              ? reinterpret_cast<abi::PoolPage*>(arena_.at(Phys{next}, 4096))
                              : nullptr;
       if (page == nullptr) return fail(EUCLEAN, "records: pool page {:#x} is no page", next);
-      const uint64_t number = next / abi::kPageSize;
-      if (page_kind_[number] != 0) {
+      if (kind_of_page(next) != 0) {
         return fail(EUCLEAN, "records: pool page {:#x} is chained twice", next);
       }
       if (page->kind != k || page->slot_size != abi::slot_size(kind)) {
@@ -113,7 +110,7 @@ Status Records::load_pools() {
           next == address_of(root_)) {
         return fail(EUCLEAN, "records: pool page {:#x} is no preserved page of a pool", next);
       }
-      page_kind_[number] = static_cast<uint8_t>(k + 1);
+      set_kind_of_page(next, k + 1);
       pages_[k].push_back(next);
       next = page->next;
     }
@@ -134,6 +131,17 @@ Status Records::load_pools() {
   return {};
 }
 
+size_t Records::kind_of_page(uint64_t address) const {
+  const uint64_t number = address / abi::kPageSize;
+  return number < page_kind_.size() ? page_kind_[number] : 0;
+}
+
+void Records::set_kind_of_page(uint64_t address, size_t kind) {
+  const uint64_t number = address / abi::kPageSize;
+  if (page_kind_.size() <= number) page_kind_.resize(number + 1);
+  page_kind_[number] = static_cast<uint8_t>(kind);
+}
+
 bool Records::has_redo() const {
   // 0 is no number: an unfinished list, also that of the very first change.
   return root_->redo_number != 0 && root_->redo_number == root_->committed;
@@ -150,8 +158,8 @@ Status Records::check_redo() const {
     // What leads to the records themselves is never changed by a list.
     const bool in_root = address >= root_at + offsetof(abi::RecordsRoot, live_update_number) &&
                          address < root_at + sizeof *root_;
-    const bool in_pool = address < arena_.size() && page_kind_[address / abi::kPageSize] != 0 &&
-                         address % abi::kPageSize >= abi::kPoolFirstSlot;
+    const bool in_pool =
+        kind_of_page(address) != 0 && address % abi::kPageSize >= abi::kPoolFirstSlot;
     if (address % 8 != 0 || (!in_root && !in_pool)) {
       return fail(EUCLEAN, "records: redo entry {} points to {:#x}", i, address);
     }
@@ -194,7 +202,7 @@ void Records::settle(AttachReport* report) {
 
 bool Records::reaches(Phys page) const {
   if (page.value == arena_.address_of(root_).value || page.value == root_->redo_list) return true;
-  return page.value < arena_.size() && page_kind_[page.value / abi::kPageSize] != 0;
+  return kind_of_page(page.value) != 0;
 }
 
 Status Records::grow(PoolKind kind) {
@@ -205,7 +213,7 @@ Status Records::grow(PoolKind kind) {
                              static_cast<uint32_t>(abi::slot_size(kind))};
   kho::store_bytes(header, &filled, sizeof filled);
   kho::store_word(&root_->pools[k], page.value);
-  page_kind_[page.value / abi::kPageSize] = static_cast<uint8_t>(k + 1);
+  set_kind_of_page(page.value, k + 1);
   pages_[k].push_back(page.value);
   for (size_t i = slots_a_page(kind); i-- > 0;) {
     free_[k].push_back(page.value + abi::kPoolFirstSlot + i * abi::slot_size(kind));
@@ -241,8 +249,7 @@ void Records::for_each_slot(PoolKind kind, const std::function<void(SlotHeader&)
 }
 
 SlotHeader* Records::find_slot(PoolKind kind, uint64_t address) {
-  if (address >= arena_.size()) return nullptr;
-  if (page_kind_[address / abi::kPageSize] != static_cast<size_t>(kind) + 1) return nullptr;
+  if (kind_of_page(address) != static_cast<size_t>(kind) + 1) return nullptr;
   const uint64_t within = address % abi::kPageSize;
   if (within < abi::kPoolFirstSlot) return nullptr;
   const uint64_t index = (within - abi::kPoolFirstSlot) / abi::slot_size(kind);

@@ -107,6 +107,8 @@ class Records {
   void for_each_slot(abi::PoolKind kind, const std::function<void(abi::SlotHeader&)>& visit);
   abi::SlotHeader* find_slot(abi::PoolKind kind, uint64_t address);
   static size_t slots_a_page(abi::PoolKind kind);
+  size_t kind_of_page(uint64_t address) const;
+  void set_kind_of_page(uint64_t address, size_t kind);
 
   kho::Arena& arena_;
   kho::RootFdt& fdt_;
@@ -115,7 +117,9 @@ class Records {
   std::vector<uint64_t> pages_[static_cast<size_t>(abi::PoolKind::kCount)];
   std::vector<uint64_t> free_[static_cast<size_t>(abi::PoolKind::kCount)];
   uint64_t live_[static_cast<size_t>(abi::PoolKind::kCount)] = {};
-  std::vector<uint8_t> page_kind_;  // by page number: kind + 1, 0: not a pool page
+  // By page number, as far as pool pages go (the arena is dense, and a byte for every page of it
+  // would cost a new worker more than all the rest): kind + 1, 0: not a pool page.
+  std::vector<uint8_t> page_kind_;
   bool changing_ = false;
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/time_slice.h"
 #include "machine/process/fd_table.h"
 #include "machine/process/keeper_process.h"
 #include "machine/process/launch.h"
@@ -35,6 +36,9 @@ Status KeeperProcess::set_up() {
   launcher_.emplace(control_, window);
   TRY(set_up_signals());
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return fail_errno("PR_SET_CHILD_SUBREAPER");
+  // For all of outlived: who waits for it shall not wait for others' slices, too. EINVAL: whoever
+  // started it chose another policy.
+  static_cast<void>(set_time_slice(kShortTimeSliceNs));
   store_word(block.keeper_pid, int64_t{::getpid()});
   // Before anyone is cloned: a pidfd opened by the spare itself could already be of somebody else.
   UniqueFd self = TRY(sys::pidfd_open(::getpid()));

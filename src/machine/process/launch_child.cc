@@ -17,6 +17,7 @@
 #include <algorithm>
 
 #include "base/sys.h"
+#include "base/time_slice.h"
 
 namespace outlive::machine {
 namespace {
@@ -91,6 +92,7 @@ void default_signals() {
 void reset_process(const LaunchPlan& plan) {
   ::setsid();
   default_signals();
+  static_cast<void>(set_time_slice(kDefaultTimeSlice));  // EINVAL: another policy, kept
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
