@@ -107,6 +107,7 @@ Status Updates::make_store(const Memory& memory) {
 Status Updates::listen() {
   if (!server_->listen(options_.address, options_.port)) return Error(errno, "no listener");
   serve();
+  write_port_file();
   announce();
   return {};
 }
@@ -127,6 +128,7 @@ Status Updates::start_restarted() {
   }
   store_->forget_connections();
   serve();
+  write_port_file();
   announce();
   return {};
 }
@@ -171,17 +173,18 @@ void Updates::serve() {
   serving_ = true;
 }
 
-void Updates::announce() {
-  const unsigned port = server_->port();
-  // Whole or not at all, for those who wait for it.
+// Whole or not at all, for those who wait for it. A successor has the same port, and no time.
+void Updates::write_port_file() {
   const std::string draft = options_.port_file + ".new";
   FILE* file = options_.port_file.empty() ? nullptr : fopen(draft.c_str(), "we");
-  if (file != nullptr) {
-    fprintf(file, "%u\n", port);
-    fclose(file);
-    rename(draft.c_str(), options_.port_file.c_str());
-  }
-  printf("kv v%d serves on %s:%u\n", KV_VERSION, options_.address.c_str(), port);
+  if (file == nullptr) return;
+  fprintf(file, "%u\n", unsigned{server_->port()});
+  fclose(file);
+  rename(draft.c_str(), options_.port_file.c_str());
+}
+
+void Updates::announce() {
+  printf("kv v%d serves on %s:%u\n", KV_VERSION, options_.address.c_str(), server_->port());
   fflush(stdout);
 }
 

@@ -77,6 +77,7 @@ class Updates : private outlive::Participant {
   Status make_store(const outlive::Memory& memory);
   Status listen();
   void serve();
+  void write_port_file();
   void announce();
   Status preserve_new_connections();
   void unpreserve_closed();
