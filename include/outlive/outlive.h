@@ -12,8 +12,9 @@
  * Conventions: every function returns 0 (or a count, or a pointer) or -errno (NULL); then
  * outlive_error() has one line that names the thing and the remedy. No threads are made. A handle
  * is used by one thread at a time; during an update the thread that dispatches asks the scheduler
- * for short time slices (Linux 6.12), and has its own again after it. Fds that are handed out are the caller's to close, and CLOEXEC.
- * Names are UTF-8, 1 to 63 bytes. Times are CLOCK_MONOTONIC nanoseconds.
+ * for short time slices (Linux 6.12), and has its own again after it. Fds that are handed out are
+ * the caller's to close, and CLOEXEC. Names are UTF-8, 1 to 63 bytes. Times are CLOCK_MONOTONIC
+ * nanoseconds.
  */
 #ifndef OUTLIVE_OUTLIVE_H
 #define OUTLIVE_OUTLIVE_H

@@ -1,6 +1,6 @@
 // While an update needs this thread, it asks for short time slices (base/time_slice.h): on a busy
-// machine others' slices would be part of the blackout. Where the kernel has none, or the thread has
-// a policy of its own, nothing happens.
+// machine others' slices would be part of the blackout. Where the kernel has none, or the thread
+// has a policy of its own, nothing happens.
 #pragma once
 
 #include <optional>

@@ -57,6 +57,7 @@ Status check(BorrowedFd file) {
   context.handlers = &handlers;
   context.clock = &system_clock();
   context.classify = files::classify;
+  context.classify_to_preserve = files::classify_to_preserve;
   context.release = [](BorrowedFd) {};
   NoHost host;
   TRY(luo::Core::attach(*arena, context, host));

@@ -409,14 +409,7 @@ void Device::committed_session_connection(abi::ConnectionSlot& slot) {
 }
 
 bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
-  switch (facts.kind) {
-    case luo::FileKind::kUnixListener:
-    case luo::FileKind::kUnixConnection:
-    case luo::FileKind::kUnixPair:
-      break;
-    default:
-      return false;
-  }
+  if (facts.kind != luo::FileKind::kUnixConnection) return false;
   if (own_inodes_.contains(facts.inode)) return true;
   // A client's end of a device or control connection: its peer's name is one of our sockets.
   sockaddr_un peer{};

@@ -45,7 +45,8 @@ class Device {
   // Queues the words of the reply.
   void record_reply(luo::Change& change, Connection& connection, uint64_t sequence, int result,
                     int64_t reply_fd = -1);
-  // A socket of ours, which must never be preserved in a session.
+  // A socket of ours, which must never be preserved in a session. `facts`: as classify_to_preserve
+  // tells them.
   bool is_ours(BorrowedFd fd, const luo::FileFacts& facts) const;
   size_t size() const { return connections_.size(); }
 

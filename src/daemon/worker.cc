@@ -123,11 +123,11 @@ Status Worker::attach() {
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
   context.limits = input_.config.limits;
-  context.classify = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
-    auto facts = TRY(files::classify(fd));
+  context.classify = files::classify;
+  context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
+    auto facts = TRY(files::classify_to_preserve(fd));
     if (device_ != nullptr && device_->is_ours(fd, facts)) {
-      return fail(ENOENT, "no handler takes {}: it is a connection of outlived's own",
-                  facts.detail);
+      return fail(ENOENT, "no handler takes a connection of outlived's own");
     }
     return facts;
   };

@@ -8,8 +8,7 @@
 namespace outlive::files {
 namespace {
 
-Status add_memfd_facts(BorrowedFd fd, const Node& node, luo::FileFacts& facts) {
-  const MemfdDevice device = TRY(looks_like_memfd(node));
+Status add_memfd_facts(BorrowedFd fd, MemfdDevice device, luo::FileFacts& facts) {
   if (device == MemfdDevice::kNone) return {};
   // An O_PATH fd has no seals to show (EBADF), and can't be used as memory either.
   const Result<int> seals = sys::get_seals(fd);
@@ -33,7 +32,37 @@ Result<luo::FileFacts> classify(BorrowedFd fd) {
   node.link = TRY(link_of(fd));
   luo::FileFacts facts = facts_of(node);
   if (facts.kind == luo::FileKind::kRegular) {
-    TRY(add_memfd_facts(fd, node, facts));
+    const MemfdDevice device = TRY(looks_like_memfd(node));
+    TRY(add_memfd_facts(fd, device, facts));
+  }
+  return facts;
+}
+
+Result<luo::FileFacts> classify_to_preserve(BorrowedFd fd) {
+  Node node = TRY(node_without_link(fd));
+  luo::FileFacts facts;
+  facts.mode = node.mode;
+  facts.device = node.device;
+  facts.inode = node.inode;
+  facts.size = node.size;
+  if (S_ISSOCK(node.mode)) {
+    const Result<int> domain = sys::get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
+    if (!domain) return facts;  // an O_PATH fd of a socket's name
+    facts.kind = *domain == AF_UNIX ? luo::FileKind::kUnixConnection : luo::FileKind::kOtherSocket;
+  } else if (S_ISREG(node.mode)) {
+    // The device is the kernel's own: the link could only tell it from a SysV segment.
+    if (node.links == 0) {
+      const MemfdDevice device = TRY(memfd_device(node.device));
+      TRY(add_memfd_facts(fd, device, facts));
+      if (facts.kind == luo::FileKind::kMemfd) return facts;
+    }
+    // The kernel's own files (namespaces) say that they are regular ones; their links don't.
+    node.link = TRY(link_of(fd));
+    facts.kind = facts_of(node).kind;
+  } else if (S_ISDIR(node.mode)) {
+    facts.kind = luo::FileKind::kDirectory;
+  } else if (S_ISFIFO(node.mode)) {
+    facts.kind = luo::FileKind::kFifo;
   }
   return facts;
 }

@@ -16,4 +16,9 @@ namespace outlive::files {
 // likes, by sending from memory that userfaultfd or FUSE serves. survey() finds both in /proc/net.
 Result<luo::FileFacts> classify(BorrowedFd fd);
 
+// What chooses a file's handler, and nothing else, in two calls (three for a regular file): `kind`
+// is exact for memfds, regular files and directories; a Unix socket is kUnixConnection, any other
+// socket kOtherSocket, everything else kOther or kFifo. `detail` is empty.
+Result<luo::FileFacts> classify_to_preserve(BorrowedFd fd);
+
 }  // namespace outlive::files

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "base/sys.h"
 #include "files/memfd/memfd_device.h"
 #include "files/one_of_each.h"
+#include "files/registry_defaults.h"
 #include "files/survival.h"
 
 namespace outlive::files {
@@ -47,6 +49,45 @@ TEST(ClassifyTest, EachKindIsRecognised) {
   }
   EXPECT_GE(seen.size() + 3, survival_table().size())
       << "only " << seen.size() << " of " << survival_table().size() << " kinds could be made";
+}
+
+// What preserves a file is chosen by fewer questions: they must lead to the same handler, with the
+// same identity and the same words to remember.
+TEST(ClassifyToPreserveTest, ChoosesAsClassifyDoes) {
+  std::vector<std::unique_ptr<luo::FileHandler>> handlers;
+  register_default_handlers(handlers);
+  const auto chosen = [&](const FileFacts& facts) {
+    const auto takes = [&](const auto& handler) { return handler->can_preserve(facts); };
+    return std::ranges::find_if(handlers, takes)->get();
+  };
+  const TempDir dir;
+  const OneOfEach made = one_of_each(dir);
+  for (const MadeFile& file : made.files) {
+    const FileFacts all = classify(file.fd).take();
+    const Result<FileFacts> facts = classify_to_preserve(file.fd);
+    ASSERT_TRUE(facts) << file.what << ": " << facts.error().text();
+    luo::FileHandler* handler = chosen(*facts);
+    ASSERT_EQ(handler, chosen(all)) << file.what << " " << all.detail;
+    EXPECT_EQ(handler->exclusive(*facts), handler->exclusive(all)) << file.what;
+    EXPECT_EQ(facts->device, all.device) << file.what;
+    EXPECT_EQ(all.inode == 0 ? 0 : facts->inode, all.inode) << file.what;
+    const auto words = handler->preserve(file.fd, *facts);
+    const auto expected = handler->preserve(file.fd, all);
+    ASSERT_EQ(static_cast<bool>(words), static_cast<bool>(expected)) << file.what;
+    if (!words) continue;
+    EXPECT_EQ(words->data, expected->data) << file.what;
+    EXPECT_EQ(words->size, expected->size) << file.what;
+    const bool local = file.kind == FileKind::kUnixConnection ||
+                       file.kind == FileKind::kUnixListener || file.kind == FileKind::kUnixPair ||
+                       file.kind == FileKind::kUnixDatagram;
+    EXPECT_EQ(facts->kind == FileKind::kUnixConnection, local) << file.what;
+  }
+}
+
+TEST(ClassifyToPreserveTest, NotOpenIsEbadf) {
+  const Result<FileFacts> facts = classify_to_preserve(BorrowedFd(1 << 20));
+  ASSERT_FALSE(facts);
+  EXPECT_EQ(facts.error().code, EBADF);
 }
 
 TEST(ClassifyTest, NotOpenIsEbadf) {

@@ -81,11 +81,12 @@ Result<Node> node_of(BorrowedFd fd) {
 Result<Node> node_without_link(BorrowedFd fd) {
   Node node;
   const struct statx stat =
-      TRY(sys::statx_cached(fd, STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_INO));
+      TRY(sys::statx_cached(fd, STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_INO | STATX_SIZE));
   node.mode = stat.stx_mode;
   node.links = stat.stx_nlink;
   node.device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
   node.inode = stat.stx_ino;
+  node.size = stat.stx_size;
   node.device_major = stat.stx_rdev_major;
   node.device_minor = stat.stx_rdev_minor;
   return node;
@@ -100,6 +101,7 @@ luo::FileFacts facts_of(const Node& node) {
   facts.kind = kind_of(node);
   facts.mode = node.mode;
   facts.device = node.device;
+  facts.size = node.size;
   // Nearly all anon_inode files are one inode, so its number says nothing of the file.
   facts.inode = node.link.starts_with("anon_inode:") ? 0 : node.inode;
   facts.detail = printable(node.link);

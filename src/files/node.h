@@ -17,6 +17,7 @@ struct Node {
   uint32_t links = 0;
   uint64_t device = 0;
   uint64_t inode = 0;
+  uint64_t size = 0;
   uint32_t device_major = 0;  // of a device node
   uint32_t device_minor = 0;
 };

@@ -35,8 +35,10 @@ struct Context {
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
   const Clock* clock = nullptr;
   Limits limits;
-  // Learns what an fd is, without blocking on it.
+  // Learns what an fd is, without blocking on it: all that there is to know; and only what chooses
+  // its handler, which is asked for by the thousand (no `detail`).
   std::function<Result<FileFacts>(BorrowedFd)> classify;
+  std::function<Result<FileFacts>(BorrowedFd)> classify_to_preserve;
   // Takes an fd that no record names any more: it is closed, by somebody who may block.
   std::function<void(BorrowedFd)> release;
 };

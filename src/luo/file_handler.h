@@ -59,6 +59,7 @@ struct FileFacts {
   uint32_t mode = 0;  // S_IFMT and permission bits
   uint64_t device = 0;
   uint64_t inode = 0;  // of the file itself, 0: anonymous (shared by all anon_inode files)
+  uint64_t size = 0;   // of a regular file or memfd, as cached
   int seals = 0;       // F_GET_SEALS of a memfd
   bool huge_pages = false;
   bool connected = false;  // of a socket: has a peer

@@ -67,11 +67,17 @@ Status Files::load() {
   return {};
 }
 
-Result<FileHandler*> Files::choose(const FileFacts& facts) const {
+// For the text of a refusal.
+std::string Files::describe(BorrowedFd fd) const {
+  const Result<FileFacts> facts = context_.classify(fd);
+  return facts ? facts->detail : fmt::format("fd {}", fd.get());
+}
+
+Result<FileHandler*> Files::choose(BorrowedFd fd, const FileFacts& facts) const {
   for (const auto& handler : *context_.handlers) {
     if (handler->can_preserve(facts)) return handler.get();
   }
-  return fail(ENOENT, "no handler takes {}", facts.detail);
+  return fail(ENOENT, "no handler takes {}", describe(fd));
 }
 
 Result<Files::Preserving> Files::preserve(Change& change, Session& session,
@@ -98,18 +104,12 @@ Result<Files::Preserving> Files::preserve(Change& change, Session& session,
 
 Status Files::preserve_one(Change& change, Preserving& batch, const NewFile& file) {
   if (const int code = fault("luo.preserve")) return fail(code, "injected");
-  const FileFacts facts = TRY(context_.classify(file.fd));
-  FileHandler* handler = TRY(choose(facts));
+  const FileFacts facts = TRY(context_.classify_to_preserve(file.fd));
+  FileHandler* handler = TRY(choose(file.fd, facts));
   const bool exclusive = handler->exclusive(facts);
   const Identity identity{facts.device, facts.inode};
-  if (exclusive) {
-    const auto again = [&](const Preserving::One& one) {
-      return one.slot->device == facts.device && one.slot->inode == facts.inode;
-    };
-    if (identities_.contains(identity) ||
-        std::any_of(batch.list_.begin(), batch.list_.end(), again)) {
-      return fail(EBUSY, "{} is preserved already", facts.detail);
-    }
+  if (exclusive && (identities_.contains(identity) || !batch.identities_.insert(identity).second)) {
+    return fail(EBUSY, "{} is preserved already", describe(file.fd));
   }
   auto* slot = TRY(change.add<abi::FileSlot>());
   const Preserved preserved = TRY(handler->preserve(file.fd, facts));

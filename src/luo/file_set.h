@@ -10,6 +10,8 @@
 #pragma once
 
 #include <span>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "luo/flb.h"
 #include "luo/session.h"
@@ -22,6 +24,15 @@ struct NewFile {
 };
 
 class Files {
+  struct Identity {
+    uint64_t device;
+    uint64_t inode;
+    bool operator==(const Identity&) const = default;
+  };
+  struct IdentityHash {
+    size_t operator()(const Identity& i) const { return i.inode * 0x9e3779b97f4a7c15u ^ i.device; }
+  };
+
  public:
   Files(Context& context, Sessions& sessions, Flbs& flbs)
       : context_(context), sessions_(sessions), flbs_(flbs) {}
@@ -44,6 +55,7 @@ class Files {
     Files* files_;
     Session* session_;
     std::vector<One> list_;
+    std::unordered_set<Identity, IdentityHash> identities_;  // of this batch
   };
 
   class Removing {
@@ -93,17 +105,10 @@ class Files {
   std::vector<abi::FileSlot*> ordered(const std::vector<Session*>& sessions) const;
 
  private:
-  struct Identity {
-    uint64_t device;
-    uint64_t inode;
-    bool operator==(const Identity&) const = default;
-  };
-  struct IdentityHash {
-    size_t operator()(const Identity& i) const { return i.inode * 0x9e3779b97f4a7c15u ^ i.device; }
-  };
   Status preserve_one(Change& change, Preserving& batch, const NewFile& file);
   void unfreeze_files(const std::vector<abi::FileSlot*>& files);
-  Result<FileHandler*> choose(const FileFacts& facts) const;
+  Result<FileHandler*> choose(BorrowedFd fd, const FileFacts& facts) const;
+  std::string describe(BorrowedFd fd) const;
   void forget(abi::FileSlot& slot, uint64_t uid);
   static FileState state_of(const abi::FileSlot& slot);
 

@@ -172,6 +172,7 @@ struct LuoWorld {
     made.clock = &clock;
     made.limits = limits;
     made.classify = [this](BorrowedFd fd) { return fds.classify(fd); };
+    made.classify_to_preserve = made.classify;
     made.release = [this](BorrowedFd fd) { fds.release(fd); };
     return made;
   }

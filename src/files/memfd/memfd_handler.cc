@@ -41,12 +41,12 @@ bool MemfdHandler::can_preserve(const luo::FileFacts& facts) const {
 }
 
 Result<luo::Preserved> MemfdHandler::preserve(BorrowedFd fd, const luo::FileFacts& facts) {
-  const luo::Preserved now = TRY(measure(fd).context("{}", facts.detail));
-  const int unknown = static_cast<int>(now.data) & ~kKernelSeals;
+  if (facts.kind != luo::FileKind::kMemfd) return fail(EINVAL, "fd {} is no memfd", fd.get());
+  const int unknown = facts.seals & ~kKernelSeals;
   if (rules_ == Rules::kKernel && unknown != 0) {
-    return fail(EOPNOTSUPP, "{}: the kernel doesn't preserve seals {:#x}", facts.detail, unknown);
+    return fail(EOPNOTSUPP, "the kernel doesn't preserve seals {:#x} of a memfd", unknown);
   }
-  return now;
+  return luo::Preserved{.data = static_cast<uint32_t>(facts.seals), .size = facts.size};
 }
 
 Result<luo::Preserved> MemfdHandler::prepare(const luo::FileState& file) {
