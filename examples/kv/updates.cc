@@ -251,19 +251,18 @@ Status Updates::claim() {
   if (!session) return session.error();
   session_ = std::move(*session);
   if (const Status taken = take_previewed(); !taken) return taken;
-  if (!memory_) return Error(ENOENT, "no memory in the session");
-  *store_ = Store(Heap(memory_.handle()));
-  if (const char* wrong = store_->open()) return Error(EUCLEAN, wrong);
+  if (const Status chosen = choose_memory(); !chosen) return chosen;
   if (!server_->take_connections()) return Error(EUCLEAN, "slots and connections differ");
   return {};
 }
 
-// What has changed since the last look: at first everything, in adopt mostly nothing.
+// What has changed since the last look: at first everything, in adopt mostly nothing. The old one
+// may be writing: memory is mapped, and not read.
 Status Updates::take_previewed() {
   for (const Token token : preview_.gone()) {
-    if (token == memory_token_) memory_ = {};
     if (token == kListener) return Error(ENOENT, "the listener is gone");
     if (token >= kFirstConnection) server_->drop_preview(slot_of(token));
+    candidates_.erase(token);
   }
   for (auto& [token, fd] : preview_.added()) {
     if (token >= kFirstConnection) {
@@ -271,8 +270,9 @@ Status Updates::take_previewed() {
     } else if (token == kListener) {
       if (!server_->take_listener(std::move(fd))) return Error(errno, "epoll");
     } else {
-      const Status memory = consider_memory(Memory::preview(*client_, std::move(fd)), token);
-      if (!memory) return memory;
+      auto memory = Memory::preview(*client_, std::move(fd));
+      if (!memory) return memory.error();
+      candidates_[token] = std::move(*memory);
     }
   }
   return {};
@@ -283,29 +283,33 @@ Status Updates::retrieve_after_crash() {
   auto session = client_->retrieve_session(kSession);
   if (!session) return session.error();
   session_ = std::move(*session);
-  Status found = Error(ENOENT, "no memory in the session");
   for (const Token token : {kMemory, kRepairedMemory}) {
-    if (auto memory = Memory::open(session_, token)) {
-      found = consider_memory(std::move(memory), token);
-    }
+    if (auto memory = Memory::open(session_, token)) candidates_[token] = std::move(*memory);
   }
-  if (!memory_) return found;
+  if (const Status chosen = choose_memory(); !chosen) return chosen;
   auto listener = session_.retrieve(kListener);
   if (!listener) return listener.error();
   return server_->take_listener(std::move(*listener)) ? Status() : Status(Error(errno, "epoll"));
 }
 
 // After a crash in a repair there are two. The one with more copies counts - if it was finished.
-Status Updates::consider_memory(outlive::Result<Memory> memory, Token token) {
-  if (!memory) return memory.error();
-  Store store{Heap(memory->handle())};
-  const char* wrong = store.open();
-  if (wrong != nullptr) return memory_ ? Status() : Status(Error(EUCLEAN, wrong));
-  if (memory_ && store.state().copy < store_->state().copy) return {};
-  *store_ = store;
-  memory_ = std::move(*memory);
-  memory_token_ = token;
-  return {};
+Status Updates::choose_memory() {
+  Status found = Error(ENOENT, "no memory in the session");
+  for (auto& [token, memory] : candidates_) {
+    Store store{Heap(memory.handle())};
+    const char* wrong = store.open();
+    if (wrong != nullptr) {
+      if (!memory_) found = Error(EUCLEAN, wrong);
+      continue;
+    }
+    if (memory_ && store.state().copy < store_->state().copy) continue;
+    *store_ = store;
+    memory_ = std::move(memory);
+    memory_token_ = token;
+    found = {};
+  }
+  candidates_.clear();
+  return found;
 }
 
 void Updates::committed(const Event& event) {

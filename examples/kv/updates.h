@@ -17,6 +17,7 @@
 // turns), 0x100 + slot a connection. So nobody has to ask which tokens there are: the slots say.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <outlive/outlive.hpp>
 #include <string>
@@ -84,7 +85,7 @@ class Updates : private outlive::Participant {
   Status retrieve_after_crash();
   Status claim();
   Status take_previewed();
-  Status consider_memory(outlive::Result<outlive::Memory> memory, Token token);
+  Status choose_memory();
   int answer(const Status& status);
 
   const Options& options_;
@@ -93,6 +94,7 @@ class Updates : private outlive::Participant {
   std::optional<outlive::Client> client_;
   outlive::Preview preview_;
   outlive::Session session_;
+  std::map<Token, outlive::Memory> candidates_;  // mapped, not looked at yet
   outlive::Memory memory_;
   Token memory_token_ = 0;
   bool serving_ = false;

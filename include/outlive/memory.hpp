@@ -53,7 +53,7 @@ class Memory {
         memory);
   }
   // The successor's slow part, while the old one serves: maps and populates it. The descriptor is
-  // one of a Preview (preview.hpp).
+  // one of a Preview (preview.hpp). Not to be read before adopt: the old one is writing.
   static Result<Memory> preview(Client& client, UniqueFd fd) {
     Memory memory;
     return made(::outlive_memory_preview(client.handle(), fd.release(), &memory.handle_), memory);

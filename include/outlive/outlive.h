@@ -193,8 +193,8 @@ OUTLIVE_API int outlive_memory_create(outlive_session* session, uint64_t token, 
                                       uint64_t size, uint64_t limit, outlive_memory** memory);
 /* The successor, before adopt, of a previewed descriptor (which is taken): maps the region
  * read-only while the old one serves, and makes and populates the writable mapping that is used
- * from `committed` on. It is the session's as long as outlive_preview_gone() doesn't name its
- * token. */
+ * from `committed` on. Don't read it before adopt: the old one is writing. It is the session's as
+ * long as outlive_preview_gone() doesn't name its token. */
 OUTLIVE_API int outlive_memory_preview(outlive_client* client, int fd, outlive_memory** memory);
 /* From the retrieved session: maps it (or checks that a previewed one is the same file).
  * *memory in: NULL or previewed; out: the region. Read-only until outlive_memory_writable(). */
