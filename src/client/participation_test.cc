@@ -164,12 +164,14 @@ TEST(OldOne, RepeatedEventsAreAnsweredAgainAndRunOnce) {
     peer.answered(Request::kReady, Step::kPrepare, 7);
     peer.event(Step::kRetire, 8);
     peer.event(Step::kRetire, 8);
+    peer.event(Step::kFreeze, 9);  // so that the client doesn't leave before the second one came
+    peer.answered(Request::kReady, Step::kFreeze, 9);
     peer.expect_end();
   });
   {
     Service service;
     ASSERT_EQ(service.start(server), OUTLIVE_ROLE_FRESH);
-    const std::string all = "prepare freeze cancel:why freeze cancel: prepare retire ";
+    const std::string all = "prepare freeze cancel:why freeze cancel: prepare retire freeze ";
     service.dispatch_until(all.size());
     EXPECT_EQ(service.calls, all);
   }
