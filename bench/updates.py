@@ -188,8 +188,8 @@ def print_row(report, row, updates, seen, count, limit_s):
         report.times(f"  no update, as long a time: {row.name()}", spread(updates.calm))
     report.value("  one update, from `outlive update` to its end, p50",
                  percentile(updates.took, 50) / 1e6, "ms")
-    if row.cold and "first" in updates.blackouts:
-        report.value(f"blackout: {row.name()}, first update after filling",
+    if "first" in updates.blackouts:
+        report.value(f"blackout: {row.name()}, the first: all its connections are new",
                      updates.blackouts["first"][0] / 1000, "us")
     if updates.cancelled:
         report.note(f"{len(updates.cancelled)} updates cancelled, first: {updates.cancelled[0]}")

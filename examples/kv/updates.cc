@@ -236,6 +236,11 @@ void Updates::retire(const Event&) {
 
 // ---- the new one --------------------------------------------------------------------------------
 
+int Updates::preview(const Event&) {
+  const Status refreshed = preview_.refresh();
+  return answer(refreshed ? take_previewed() : refreshed);
+}
+
 // Inside the blackout for a successor: claim, look, be quick, change nothing.
 int Updates::adopt(const Event& event) {
   const Status claimed = event.update == 0 ? retrieve_after_crash() : claim();

@@ -8,6 +8,7 @@
 //   successor  start-up  preview: map the memory read-only and put listener and connections into
 //   the
 //                        epoll, while the old one serves; nobody waits on that epoll yet
+//              preview   take what the old one has preserved in prepare
 //              adopt     claim the session, take what has changed since, look, touch nothing
 //              committed memory writable, serve; after the first turn: adopt_all
 //   restarted  (the one before was killed) listener and memory are there; the connections may have
@@ -66,6 +67,7 @@ class Updates : private outlive::Participant {
   int freeze(const Event& event) override;
   void cancel(const Event& event) override;
   void retire(const Event& event) override;
+  int preview(const Event& event) override;
   int adopt(const Event& event) override;
   void committed(const Event& event) override;
 

@@ -84,6 +84,7 @@ struct outlive_participant {
   void (*cancel)(void* context, const struct outlive_event* event); /* serve again */
   void (*retire)(void* context, const struct outlive_event* event); /* leave soon */
   /* the new one */
+  int (*preview)(void* context, const struct outlive_event* event);    /* refresh your look ahead */
   int (*adopt)(void* context, const struct outlive_event* event);      /* retrieve; don't write */
   void (*committed)(void* context, const struct outlive_event* event); /* it is yours: serve */
 };
@@ -145,6 +146,8 @@ OUTLIVE_API int outlive_adopt(outlive_session* session);
  *
  *   start-up   outlive_preview_open(), outlive_preview_added(): all that is preserved now. Put
  *              connections into the epoll that you will wait on, preview memory.
+ *   preview    (the callback: the old one has answered prepare, and preserved what was new)
+ *              outlive_preview_refresh(), outlive_preview_gone(), outlive_preview_added()
  *   adopt      outlive_preview_retrieve(): claims the session. Then outlive_preview_added() and
  *              outlive_preview_gone() have what changed since, which is mostly nothing.
  *

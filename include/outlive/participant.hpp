@@ -2,11 +2,12 @@
 //
 //   the old one:  prepare (light, still serving), freeze (stop, note what is half done),
 //                 then cancel (serve again) or retire (leave soon)
-//   the new one:  adopt (retrieve and check, don't write), committed (it is yours: serve)
+//   the new one:  preview (if it looks ahead: what came in prepare; preview.hpp),
+//                 adopt (retrieve and check, don't write), committed (it is yours: serve)
 //
-// prepare, freeze and adopt return 0, or -errno: then the update is cancelled, nothing has changed.
-// Say why with Client::set_reason() before. Callbacks run inside Client::dispatch(), and adopt and
-// committed of a restarted service inside Client::participate(). They must not throw.
+// prepare, freeze, preview and adopt return 0, or -errno: then the update is cancelled, nothing has
+// changed. Say why with Client::set_reason() before. Callbacks run inside Client::dispatch(), and
+// adopt and committed of a restarted service inside Client::participate(). They must not throw.
 #ifndef OUTLIVE_PARTICIPANT_HPP
 #define OUTLIVE_PARTICIPANT_HPP
 
@@ -38,6 +39,7 @@ class Participant {
   virtual int freeze(const Event&) { return 0; }
   virtual void cancel(const Event&) {}
   virtual void retire(const Event&) {}
+  virtual int preview(const Event&) { return 0; }
   virtual int adopt(const Event&) { return 0; }
   virtual void committed(const Event&) {}
 
@@ -63,6 +65,7 @@ inline ::outlive_participant c_participant(Participant& p) {
   c.freeze = [](void* x, const Event* e) noexcept { return participant(x).freeze(*e); };
   c.cancel = [](void* x, const Event* e) noexcept { participant(x).cancel(*e); };
   c.retire = [](void* x, const Event* e) noexcept { participant(x).retire(*e); };
+  c.preview = [](void* x, const Event* e) noexcept { return participant(x).preview(*e); };
   c.adopt = [](void* x, const Event* e) noexcept { return participant(x).adopt(*e); };
   c.committed = [](void* x, const Event* e) noexcept { participant(x).committed(*e); };
   return c;

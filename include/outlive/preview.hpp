@@ -2,6 +2,7 @@
 //
 //   start-up:  preview = Preview::open(client, "web");
 //              for (auto& file : preview.added()) ... put it into the epoll, don't wait on it yet
+//   preview:   preview.refresh(), and as in adopt: the old one has preserved what was new
 //   adopt:     session = preview.retrieve();
 //              for (auto token : preview.gone()) ... close that one
 //              for (auto& file : preview.added()) ... it came since

@@ -230,6 +230,7 @@ enum class Step : uint32_t {
   kCommitted = 6,  // to the successor: it is yours, serve; no answer
   kRetire = 7,     // to the old one: leave; no answer
   kFinish = 8,     // READY only: restored and serving, the update is over
+  kPreview = 9,    // to a successor that has asked for previews: the old one has answered prepare
 };
 
 struct [[gnu::packed]] StepRequest {  // READY, VETO

@@ -18,6 +18,8 @@ const char* step_name(abi::Step step) {
       return "freeze";
     case abi::Step::kAdopt:
       return "adopt";
+    case abi::Step::kPreview:
+      return "preview";
     default:
       return "step";
   }
@@ -70,9 +72,10 @@ void Participation::commit(const outlive_event& event) {
 }
 
 std::optional<Answer> Participation::handle_question(const outlive_event& event, abi::Step step) {
-  const Asked callback = step == abi::Step::kPrepare  ? callbacks_.prepare
-                         : step == abi::Step::kFreeze ? callbacks_.freeze
-                                                      : callbacks_.adopt;
+  const Asked callback = step == abi::Step::kPrepare   ? callbacks_.prepare
+                         : step == abi::Step::kFreeze  ? callbacks_.freeze
+                         : step == abi::Step::kPreview ? callbacks_.preview
+                                                       : callbacks_.adopt;
   Answer answer = ask(callback, event, step);
   if (step == abi::Step::kPrepare && answer.code == 0) regions_->forbid_growth(true);
   remember(event.update, step, answer);
@@ -93,6 +96,7 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
       hurry_.begin();
       return handle_question(event, step);
     case abi::Step::kFreeze:
+    case abi::Step::kPreview:
     case abi::Step::kAdopt:
       return handle_question(event, step);
     case abi::Step::kCancel: {

@@ -4,7 +4,7 @@
 // The same (update, step) is answered again from what is remembered; its callback runs once.
 //
 //   the old one:  prepare -> READY|VETO, freeze -> READY|VETO, cancel | retire
-//   the new one:  adopt -> READY|VETO, committed
+//   the new one:  preview -> READY|VETO (if it looks ahead), adopt -> READY|VETO, committed
 #pragma once
 
 #include <deque>

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <set>
 
@@ -243,6 +244,61 @@ TEST(Preview, AListThatLiesIsRefused) {
     }
     server.finish();
   }
+}
+
+// The old one has preserved connections in prepare: the successor is told, once.
+TEST(Preview, TheCallbackSaysWhenToLookAgain) {
+  FakeServer server([](FakePeer& peer) {
+    peer.participate(abi::Role::kSuccessor, 9);
+    Held held;
+    held.preserve(1);
+    held.list(peer);
+    held.fetch(peer);
+    peer.answered(Request::kReady, abi::Step::kStart, 9);
+    held.preserve(2);
+    peer.event(abi::Step::kPreview, 9);
+    held.list(peer);
+    held.fetch(peer);
+    peer.answered(Request::kReady, abi::Step::kPreview, 9);
+    peer.event(abi::Step::kPreview, 9);  // outlived's worker was replaced
+    peer.answered(Request::kReady, abi::Step::kPreview, 9);
+    peer.event(abi::Step::kAdopt, 9);
+    peer.answered(Request::kReady, abi::Step::kAdopt, 9);
+    peer.expect_end();
+  });
+  {
+    Looking looking(server);
+    int looks = 0;
+    bool adopted = false;
+    struct Context {
+      Looking& looking;
+      int& looks;
+      bool& adopted;
+    } context{looking, looks, adopted};
+    outlive_participant participant{};
+    participant.size = sizeof participant;
+    participant.context = &context;
+    participant.preview = [](void* given, const outlive_event*) {
+      const auto* c = static_cast<Context*>(given);
+      ++c->looks;
+      return c->looking.refresh();
+    };
+    participant.adopt = [](void* given, const outlive_event*) {
+      static_cast<Context*>(given)->adopted = true;
+      return 0;
+    };
+    ASSERT_EQ(outlive_participate(looking.client, &participant), OUTLIVE_ROLE_SUCCESSOR);
+    ASSERT_EQ(looking.open(), 0) << outlive_error();
+    ASSERT_EQ(outlive_ready(looking.client), 0) << outlive_error();
+    while (!adopted) {
+      pollfd wait{outlive_fd(looking.client), POLLIN, 0};
+      ASSERT_EQ(::poll(&wait, 1, 20'000), 1) << "no event in 20 s";
+      ASSERT_GE(outlive_dispatch(looking.client), 0) << outlive_error();
+    }
+    EXPECT_EQ(looks, 1);
+    EXPECT_EQ(looking.added(), (Tokens{1, 2}));
+  }
+  server.finish();
 }
 
 }  // namespace

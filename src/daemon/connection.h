@@ -18,6 +18,7 @@ struct Connection {
   abi::ConnectionSlot* slot = nullptr;
   uint64_t address = 0;  // of the slot
   bool blocked = false;
+  bool previews = false;              // a successor that looks ahead
   std::deque<abi::EventBody> events;  // not sent yet
 
   BorrowedFd fd() const { return BorrowedFd(static_cast<int>(slot->fd)); }

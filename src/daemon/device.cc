@@ -347,7 +347,7 @@ std::vector<luo::Participant> Device::participants(uint64_t service, uint64_t ge
   for (const auto& [address, connection] : connections_) {
     const abi::ConnectionSlot& slot = *connection.slot;
     if (slot.participant != 0 && slot.service == service && slot.generation == generation) {
-      list.push_back({address, slot.versions});
+      list.push_back({address, slot.versions, connection.previews});
     }
   }
   return list;

@@ -24,6 +24,7 @@ Result<Session*> Requests::previewed_session(Connection& connection,
 Result<Outcome> Requests::preview_list(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::PreviewRequest>(message.body));
   const Session* session = TRY(previewed_session(connection, body));
+  connection.previews = true;
   constexpr size_t kMost = (abi::kMaxBody - sizeof(abi::ListReply)) / sizeof(abi::PreviewEntry);
   auto reply = wire::sized<abi::ListReply>();
   std::vector<abi::PreviewEntry> entries;

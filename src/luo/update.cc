@@ -50,7 +50,7 @@ Result<abi::UpdateSlot*> Updates::begin(abi::ServiceSlot& service, const Options
   change.set(service.active_update, context_.records->address_of(&slot));
   change.commit();
   Active& update = active_[slot.service];
-  update = Active{&slot, &service, {}, {}, 0, 0, false, false, false, 0, {}, timeline(slot)};
+  update = Active{.slot = &slot, .service = &service, .timeline = timeline(slot)};
   log_info("update {:x}: service '{}' from generation {}", slot.header.id, service.name,
            service.generation);
   start(update);
@@ -87,6 +87,22 @@ void Updates::prepare(Active& update) {
   enter(update, UpdateStep::kPrepare, times.prepare);
   update.old_side = host_.participants(*update.service, update.service->generation);
   ask(update, Step::kPrepare);
+  if (update.waiting.empty()) preview(update);
+}
+
+//    A successor that looks ahead sees what the old one has preserved in prepare: connections,
+//    above all. What it fetches now is not fetched in the blackout.
+void Updates::preview(Active& update) {
+  update.previewing = true;
+  for (const Participant& one :
+       host_.participants(*update.service, update.service->generation + 1)) {
+    if (!one.previews) continue;
+    update.waiting.insert(one.connection);
+    update.deadline_ns = now() + times.prepare;
+    update.timeline.begin("successor", "preview", now());
+    host_.send_event(one.connection, Step::kPreview, update.slot->header.id, update.deadline_ns,
+                     "");
+  }
   if (update.waiting.empty()) freeze(update);
 }
 
@@ -265,7 +281,7 @@ void Updates::end_cancel(Active& update) {
              update.reason);
   if (again) {
     log_notice("update {:x}: begins anew, attempt {}", slot.header.id, slot.attempts);
-    update.cancelling = update.again = update.successor_ready = false;
+    update.cancelling = update.again = update.successor_ready = update.previewing = false;
     update.freeze_ns = 0;
     start(update);
     return;

@@ -36,8 +36,9 @@ struct UpdateTimes {                  // ns
 };
 
 struct Participant {
-  uint64_t connection;  // ConnectionSlot address
-  uint64_t versions;    // state_version << 32 | oldest_state_version
+  uint64_t connection;    // ConnectionSlot address
+  uint64_t versions;      // state_version << 32 | oldest_state_version
+  bool previews = false;  // a successor that looks ahead
 };
 
 // What an update needs from outside. The daemon implements it, tests fake it.
@@ -122,22 +123,24 @@ class Updates {
 
  private:
   struct Active {
-    abi::UpdateSlot* slot;
-    abi::ServiceSlot* service;
-    std::set<uint64_t> waiting;  // connections whose answer is missing
-    std::vector<Participant> old_side;
+    abi::UpdateSlot* slot = nullptr;
+    abi::ServiceSlot* service = nullptr;
+    std::set<uint64_t> waiting = {};  // connections whose answer is missing
+    std::vector<Participant> old_side = {};
     uint64_t deadline_ns = 0;
     uint64_t freeze_ns = 0;
     bool successor_ready = false;  // it said so before outlived asked for anything
+    bool previewing = false;       // in prepare: the old one has answered, the successor looks
     bool cancelling = false;       // the successor is being killed
     bool again = false;            // and then the update begins anew
     int code = 0;
-    std::string reason;
+    std::string reason = {};
     Timeline timeline;
   };
   Status plan(abi::ServiceSlot& service);
   void start(Active& update);
   void prepare(Active& update);
+  void preview(Active& update);
   void freeze(Active& update);
   void offer(Active& update);
   void commit(Active& update);

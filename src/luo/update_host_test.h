@@ -12,6 +12,7 @@ struct HostState {
     uint64_t service;
     uint64_t generation;
     uint64_t versions;
+    bool previews = false;
   };
   std::set<int64_t> alive;
   std::set<int64_t> killed;  // SIGKILL is on its way
@@ -32,7 +33,7 @@ class FakeHost : public UpdateHost {
     std::vector<Participant> list;
     for (const auto& [id, one] : state.connections) {
       if (one.service == address_of(service) && one.generation == generation) {
-        list.push_back({id, one.versions});
+        list.push_back({id, one.versions, one.previews});
       }
     }
     return list;

@@ -40,7 +40,8 @@ Status Updates::expects(const abi::ServiceSlot& service, uint64_t connection, ui
     return fail(EBUSY, "service '{}' has incoming sessions: adopt or finish them first",
                 service.name);
   }
-  const bool fits = (step == Step::kPrepare && at == UpdateStep::kPrepare) ||
+  const Step asked = update->previewing ? Step::kPreview : Step::kPrepare;
+  const bool fits = (step == asked && at == UpdateStep::kPrepare) ||
                     (step == Step::kFreeze && at == UpdateStep::kFreeze) ||
                     (step == Step::kAdopt && at == UpdateStep::kOffer);
   if (fits && update->waiting.contains(connection)) return {};
@@ -71,8 +72,10 @@ void Updates::answered(Active& update, uint64_t connection) {
   update.waiting.erase(connection);
   switch (static_cast<UpdateStep>(update.slot->step)) {
     case UpdateStep::kPrepare:
-      update.timeline.end("old", "prepare", now());
-      if (update.waiting.empty()) freeze(update);
+      update.timeline.end(update.previewing ? "successor" : "old",
+                          update.previewing ? "preview" : "prepare", now());
+      if (!update.waiting.empty()) break;
+      update.previewing ? freeze(update) : preview(update);
       break;
     case UpdateStep::kFreeze:
       update.timeline.end("old", "freeze", now());
@@ -205,8 +208,7 @@ Status Updates::load() {
       return;
     }
     if (service->active_update != context_.records->address_of(&slot)) return;
-    active_[slot.service] =
-        Active{&slot, service, {}, {}, 0, 0, false, false, false, 0, {}, timeline(slot)};
+    active_[slot.service] = Active{.slot = &slot, .service = service, .timeline = timeline(slot)};
   });
   services_.for_each([&](abi::ServiceSlot& service) {
     if (service.active_update == 0 || active_of(service) != nullptr) return;
@@ -311,7 +313,11 @@ std::string Updates::waiting_for(const abi::UpdateSlot& slot) {
     case UpdateStep::kStart:
     case UpdateStep::kOffer:
       return "the successor";
-    case UpdateStep::kPrepare:
+    case UpdateStep::kPrepare: {
+      const auto active = active_.find(slot.service);
+      const bool previewing = active != active_.end() && active->second.previewing;
+      return previewing ? "the successor (preview)" : "the old one";
+    }
     case UpdateStep::kFreeze:
       return "the old one";
     case UpdateStep::kCommit:
@@ -341,7 +347,7 @@ const char* name_of(UpdateStep step) {
 
 const char* name_of(Step step) {
   static constexpr const char* kNames[] = {"none",  "start",     "prepare", "freeze", "cancel",
-                                           "adopt", "committed", "retire",  "finish"};
+                                           "adopt", "committed", "retire",  "finish", "preview"};
   const auto index = static_cast<size_t>(step);
   return index < std::size(kNames) ? kNames[index] : "invalid";
 }

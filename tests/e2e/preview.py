@@ -77,7 +77,8 @@ def test(world):
         check(pid != old, "the old one answered")
     log = world.must("log", "web").out
     contains(log, "looked ahead, 7 came, 0 went", "listener, memory and 5 connections at first")
-    contains(log, "looked ahead, 2 came, 1 went", "in adopt only what changed")
+    contains(log, "looked ahead, 2 came, 1 went\nservice: looked ahead, 0 came, 0 went",
+             "behind prepare only what changed, in adopt nothing")
 
     # A look that is abandoned: the next version starts again, and everything is there.
     done = world.outlive(*world.update_words("web", port, "--preview", "--at", "start=die"))

@@ -129,13 +129,15 @@ class Service:
             self.serving = False
         elif step == p.CANCEL:
             self.serving = True
+        elif step == p.PREVIEW_STEP:
+            self.look_ahead()
         elif step == p.ADOPT_STEP:
             self.adopt()
         elif step == p.COMMITTED:
             self.committed()
         elif step == p.RETIRE:
             sys.exit(0)
-        if step in (p.PREPARE, p.FREEZE, p.ADOPT_STEP):
+        if step in (p.PREPARE, p.FREEZE, p.PREVIEW_STEP, p.ADOPT_STEP):
             self.device.ready(step, update)
 
     def start(self):
