@@ -381,7 +381,7 @@ TEST(Successor, MayWriteMemoryFromCommittedOn) {
     service.dispatch_until(std::string("adopt committed ").size());
     EXPECT_STREQ(root_text(service.memory), "state of v1");
     EXPECT_EQ(outlive_adopt_all(service.client), 0) << outlive_error();
-    EXPECT_EQ(outlive_dispatch(service.client), 0);
+    EXPECT_GE(outlive_dispatch(service.client), 0) << "the second one may have come before";
     EXPECT_EQ(service.calls, "adopt committed ") << "committed twice";
   }
   server.finish();
