@@ -16,7 +16,7 @@ namespace {
 void crash_everywhere(const Arena& arena, const std::function<void()>& action,
                       const std::function<void(Arena&)>& check) {
   std::vector<UniqueFd> left;
-  set_store_hook([&] { left.push_back(snapshot(arena.view())); });
+  set_store_hook([&](std::byte*, size_t) { left.push_back(snapshot(arena.view())); });
   action();
   set_store_hook({});
   left.push_back(snapshot(arena.view()));
@@ -214,7 +214,7 @@ TEST(Crash, RandomWork) {
   for (int round = 0; round < 60; ++round) {
     left.reset();
     until_crash = 1 + random() % 120;
-    set_store_hook([&] {
+    set_store_hook([&](std::byte*, size_t) {
       if (left.valid() || --until_crash > 0) return;
       left = snapshot(t->view());
       known = live.size();

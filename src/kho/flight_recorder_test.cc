@@ -58,7 +58,7 @@ TEST(FlightRecorder, CrashAnywhere) {
   Region region(64 + 40);
   FlightRecorder recorder = FlightRecorder::open(region.bytes()).take();
   std::vector<Region> crashed;
-  set_store_hook([&] { crashed.push_back(region); });
+  set_store_hook([&](std::byte*, size_t) { crashed.push_back(region); });
   for (int i = 0; i < 30; ++i) recorder.append(fmt::format("line {:03}\n", i));
   set_store_hook({});
   ASSERT_GT(crashed.size(), 90u);

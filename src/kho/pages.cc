@@ -129,7 +129,7 @@ Status Pages::back(uint64_t page, unsigned order) {
 }
 
 bool Pages::punch(uint64_t page, unsigned order) {
-  if (store_hook_armed) run_store_hook();
+  if (store_hook_armed) run_store_hook(bytes(page), order_bytes(order));
   if (!sys::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page << abi::kPageShift,
                       order_bytes(order))) {
     return false;

@@ -7,17 +7,17 @@ namespace outlive::kho {
 bool store_hook_armed = false;
 
 namespace {
-std::function<void()>& hook() {
-  static std::function<void()> function;
+StoreHook& hook() {
+  static StoreHook function;
   return function;
 }
 }  // namespace
 
-void run_store_hook() {
-  hook()();
+void run_store_hook(void* to, size_t n) {
+  hook()(static_cast<std::byte*>(to), n);
 }
 
-void set_store_hook(std::function<void()> function) {
+void set_store_hook(StoreHook function) {
   hook() = std::move(function);
   store_hook_armed = hook() != nullptr;
 }

@@ -297,7 +297,7 @@ class FileImage {
 class CrashAt {
  public:
   CrashAt(const kho::Arena& arena, int n) {
-    kho::set_store_hook([this, &arena, n] {
+    kho::set_store_hook([this, &arena, n](std::byte*, size_t) {
       if (stores_++ == n) image_ = FileImage::take(arena.view());
     });
   }

@@ -149,7 +149,7 @@ class ModelBench {
     if (cut) {
       const int at = static_cast<int>(pick(pick(2) == 0 ? 12 : 45));
       what += fmt::format(", cut at store {}", at);
-      kho::set_store_hook([&, at] {
+      kho::set_store_hook([&, at](std::byte*, size_t) {
         if (stores++ == at) saved = {FileImage::take(w_.arena->view()), w_.fds, host_.state};
       });
     }
@@ -238,7 +238,7 @@ class ModelBench {
     int stores = 0;
     if (one_update && pick(6) == 0) {
       const int at = static_cast<int>(pick(60));
-      kho::set_store_hook([&, at] {
+      kho::set_store_hook([&, at](std::byte*, size_t) {
         if (stores++ == at) saved = {FileImage::take(w_.arena->view()), w_.fds, host_.state};
       });
     }

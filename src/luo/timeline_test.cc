@@ -70,7 +70,7 @@ TEST(Timeline, ACrashShowsWholeEntriesOnly) {
     line.point("first", "x", 1);
     UniqueFd image;
     int stores = 0;
-    kho::set_store_hook([&] {
+    kho::set_store_hook([&](std::byte*, size_t) {
       if (stores++ == k) image = kho::snapshot(t->view());
     });
     line.point("second", "y", 2);
