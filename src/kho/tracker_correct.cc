@@ -34,7 +34,7 @@ uint64_t Tracker::correct_leaf(const TrackerWalk::Leaf& leaf, const KeySet::Bitm
   uint64_t* words = pages_.words(leaf.page);
   for (uint64_t i = 0; i < kBitmapWords; ++i) {
     const uint64_t want = wanted != nullptr ? (*wanted)[i] : 0;
-    population += static_cast<uint32_t>(std::popcount(want));
+    if (want != 0) population += static_cast<uint32_t>(std::popcount(want));
     if (words[i] == want) continue;
     corrections += static_cast<uint64_t>(std::popcount(words[i] ^ want));
     store_word(words + i, want);

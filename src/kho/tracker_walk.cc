@@ -19,7 +19,9 @@ class Walker {
     uint32_t population = 0;
     if (level == 0) {
       for (uint64_t i = 0; i < kBitmapWords; ++i) {
-        population += static_cast<uint32_t>(std::popcount(load_word(words + i)));
+        const uint64_t word = load_word(words + i);
+        // Most words of a small arena's bitmaps are empty, and std::popcount is a call.
+        if (word != 0) population += static_cast<uint32_t>(std::popcount(word));
       }
       walk_.leaves.push_back({prefix, page});
       walk_.population[page] = population;
