@@ -18,6 +18,7 @@ struct Limits {
   uint64_t connections = 4'096;
   uint64_t subtrees = 256;
   uint64_t subtree_bytes = 1 << 20;
+  uint64_t updates = 64;  // of one service: records that are kept, with their timelines
 };
 
 // Who asks. A session or service of another uid does not exist for it (ENOENT), unless it is root.

@@ -353,12 +353,11 @@ Updates::Active* Updates::active_of(const abi::ServiceSlot& service) {
 }
 
 void Updates::forget_oldest(const abi::ServiceSlot& service) {
-  constexpr size_t kKept = 64;
   std::vector<abi::UpdateSlot*> ended;
   context_.records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
     if (slot.service == services_.address_of(service)) ended.push_back(&slot);
   });
-  if (ended.size() < kKept) return;
+  if (ended.size() < context_.limits.updates) return;
   abi::UpdateSlot* oldest = ended.front();
   for (abi::UpdateSlot* slot : ended) {
     if (slot->header.id < oldest->header.id) oldest = slot;
