@@ -37,7 +37,7 @@ function(outlive_layer NAME)
     target_link_libraries(${NAME}_test PRIVATE outlive_${NAME} GTest::gtest GTest::gtest_main)
     include(GoogleTest)
     gtest_discover_tests(${NAME}_test TEST_PREFIX ${NAME}. DISCOVERY_MODE PRE_TEST
-      PROPERTIES TIMEOUT 300)
+      PROPERTIES TIMEOUT 600)
   endif()
 endfunction()
 

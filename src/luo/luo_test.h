@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -199,6 +200,7 @@ struct LuoWorld {
   Status preserve(Session& into, std::vector<NewFile> files) {
     Change change(core->records());
     Files::Preserving batch = TRY(core->files().preserve(change, into, files));
+    if (also) also(change);
     change.commit();
     batch.committed();
     return {};
@@ -209,6 +211,7 @@ struct LuoWorld {
   Result<BorrowedFd> retrieve(Session& from, uint64_t token) {
     Change change(core->records());
     Result<BorrowedFd> fd = core->files().retrieve(change, from, token);
+    if (fd && also) also(change);
     change.commit();
     return fd;
   }
@@ -217,6 +220,7 @@ struct LuoWorld {
     for (const uint64_t token : tokens) files.push_back(from.files.find(token));
     Change change(core->records());
     Files::Removing removing = core->files().remove(change, from, files, finish);
+    if (also) also(change);
     change.commit();
     removing.committed();
   }
@@ -224,6 +228,7 @@ struct LuoWorld {
     Change change(core->records());
     auto adding = TRY(core->subtrees().add(change, caller, name,
                                            std::as_bytes(std::span(text.data(), text.size()))));
+    if (also) also(change);
     change.commit();
     adding.committed();
     return {};
@@ -231,6 +236,7 @@ struct LuoWorld {
   Status remove_subtree(std::string_view name, const Caller& caller = {}) {
     Change change(core->records());
     auto removing = TRY(core->subtrees().remove(change, caller, name));
+    if (also) also(change);
     change.commit();
     removing.committed();
     return {};
@@ -249,6 +255,7 @@ struct LuoWorld {
     return *slot;
   }
 
+  Core::Also also;  // what a request's change takes along: its reply
   FakeClock clock;
   Limits limits;
   Script script;
@@ -320,10 +327,10 @@ inline void expect_free_slots_zero(kho::Arena& arena, Records& records) {
       for (size_t at = abi::kPoolFirstSlot; at + size <= abi::kPageSize; at += size) {
         const auto* slot = reinterpret_cast<const abi::SlotHeader*>(bytes + at);
         if (slot->state == static_cast<uint64_t>(abi::SlotState::kLive)) continue;
-        for (size_t i = 0; i < size; ++i) {
-          ASSERT_EQ(bytes[at + i], std::byte{0})
-              << "kind " << k << " page " << page << " at " << at;
-        }
+        const auto* first = bytes + at;
+        const bool zero =
+            std::all_of(first, first + size, [](std::byte one) { return one == std::byte{0}; });
+        ASSERT_TRUE(zero) << "kind " << k << " page " << page << " at " << at;
       }
       page = reinterpret_cast<const abi::PoolPage*>(bytes)->next;
     }

@@ -5,13 +5,18 @@
 #include <deque>
 #include <random>
 
+#include "luo/deaths_test.h"
 #include "luo/model_test.h"
+#include "luo/model_view_test.h"
 #include "luo/update_host_test.h"
 
 namespace outlive::luo {
 
 inline constexpr int kServices = 2;
 inline constexpr uint64_t kUid = 0;
+inline constexpr uint64_t kUpdatesKept = 2;  // few: the oldest is often forgotten, attach is quick
+inline constexpr unsigned kCutOneIn = 16;    // steps after which the run goes on from a death
+inline constexpr uint64_t kThorough = 32;    // deaths after which every byte is looked at
 
 class ModelBench {
  public:
@@ -21,10 +26,17 @@ class ModelBench {
     w_.limits.sessions = Model::kMaxSessions;
     w_.limits.files = Model::kMaxFiles;
     w_.limits.subtrees = Model::kMaxSubtrees;
+    w_.limits.updates = kUpdatesKept;
     EXPECT_TRUE(w_.reattach());
+    w_.alter([&](Change& change) {
+      abi::ConnectionSlot* slot = change.add<abi::ConnectionSlot>().take();
+      slot->fd = w_.fds.make(FileKind::kOther).get();
+      slot->reply_fd = -1;
+      view_.connection = w_.arena->address_of(slot).value;
+    });
     for (int number = 1; number <= kServices; ++number) {
       abi::ServiceSlot& slot = w_.service(fmt::format("service{}", number).c_str());
-      service_address_[number] = host_.address_of(slot);
+      view_.services[number] = host_.address_of(slot);
       const int64_t pid = next_pid_++;
       w_.alter([&](Change& change) { change.set(slot.current.pid, pid); });
       host_.state.alive.insert(pid);
@@ -32,17 +44,16 @@ class ModelBench {
       connect(number, 1);
     }
   }
-  ~ModelBench() {
-    kho::set_store_hook({});
-    set_fault_hook({});
-  }
+  ~ModelBench() { set_fault_hook({}); }
 
   std::string history() const {
     std::string all;
     for (const std::string& line : history_) all += line + "\n";
     return all;
   }
-  uint64_t crashes = 0, befores = 0, injected = 0, commits = 0, cancels = 0;
+  uint64_t befores = 0, afters = 0;  // deaths in work that altered something, by what they found
+  uint64_t cuts = 0, injected = 0, commits = 0, cancels = 0;
+  const Deaths& deaths() const { return deaths_; }
 
  protected:
   using Done = std::function<int()>;  // for real: 0 or an errno
@@ -60,66 +71,13 @@ class ModelBench {
 
   // ---- what is real ----
 
-  int number_of(uint64_t service) const {
-    for (const auto& [number, address] : service_address_) {
-      if (address == service) return number;
-    }
-    return service == 0 ? 0 : -1;
-  }
-  std::string real() {
-    std::multiset<std::string> lines;
-    w_.core->sessions().for_each([&](Session& session) {
-      Model::Session one{
-          session.uid, session.name, number_of(session.slot->service), session.slot->generation, {},
-          {}};
-      for (const abi::FileSlot* slot : session.files.ordered()) {
-        one.files[slot->token] = {static_cast<int>(slot->fd), 0, false};
-        one.order.push_back(slot->token);
-      }
-      lines.insert(
-          Model::line(one, w_.core->sessions().direction(session) == Direction::kIncoming));
-    });
-    w_.core->services().for_each([&](abi::ServiceSlot& slot) {
-      lines.insert(
-          Model::line(number_of(host_.address_of(slot)),
-                      {slot.generation, slot.outgoing_from, slot.updates, slot.rollbacks}));
-    });
-    w_.core->subtrees().for_each([&](const abi::ClientSubtreeSlot& slot) {
-      lines.insert(Model::line(slot.uid, slot.name, w_.subtree(slot.name, {.uid = slot.uid})));
-    });
-    std::string all =
-        fmt::format("global state {}\n", w_.core->records().count(abi::PoolKind::kFlb));
-    for (const std::string& line : lines) all += line;
-    return all;
-  }
-  // Every fd that a record names is open, and the other way round.
-  bool check_fds() {
-    std::set<int> named;
-    for (const BorrowedFd fd : w_.core->named_fds()) named.insert(fd.get());
-    for (const int fd : named) {
-      if (!w_.fds.open.contains(fd)) return broken(fmt::format("fd {} is named, not open", fd));
-    }
-    for (const auto& [fd, kind] : w_.fds.open) {
-      if (!named.contains(fd)) return broken(fmt::format("fd {} is open, not named", fd));
-    }
-    return true;
-  }
-  bool check_pages() {
-    uint64_t lost = 0;
-    uint64_t counted = 0;
-    w_.arena->for_each_live([&](kho::Phys head, unsigned, uint16_t owner, uint32_t) {
-      lost += owner == abi::kOwnerRecords && !w_.core->records().reaches(head);
-      counted += owner == abi::kOwnerService || owner == abi::kOwnerTimeline ||
-                 owner == abi::kOwnerClients;
-    });
-    uint64_t reached = w_.core->subtrees().size();
-    w_.core->services().for_each(
-        [&](abi::ServiceSlot& slot) { reached += (slot.spec != 0) + (slot.previous_spec != 0); });
-    w_.core->records().for_each<abi::UpdateSlot>(
-        [&](abi::UpdateSlot& slot) { reached += (slot.spec != 0) + (slot.timeline != 0); });
-    if (lost != 0 || counted != reached) {
-      return broken(
-          fmt::format("{} record pages lost, {} folios for {} names", lost, counted, reached));
+  std::string real() { return view_.text(*w_.arena, *w_.core); }
+  // Every fd that a record names is open, and the other way round; so with folios.
+  bool check_kept() {
+    for (const std::string& wrong :
+         {ModelView::unopened(*w_.core, w_.fds.open), ModelView::unnamed(*w_.core, w_.fds.open),
+          ModelView::misplaced(*w_.arena, *w_.core)}) {
+      if (!wrong.empty()) return broken(wrong);
     }
     return true;
   }
@@ -127,6 +85,23 @@ class ModelBench {
     std::set<int> named;
     for (const BorrowedFd fd : w_.core->named_fds()) named.insert(fd.get());
     std::erase_if(w_.fds.open, [&](const auto& one) { return !named.contains(one.first); });
+  }
+
+  // What a worker finds that comes after a death.
+  std::string look(const Deaths::Found& found) {
+    std::map<int, FileKind>& open = w_.fds.open;
+    for (const int fd : found.released) {
+      if (!open.contains(fd)) deaths_.broken(fmt::format("fd {} is given back, not open", fd));
+    }
+    for (const std::string& wrong :
+         {ModelView::unopened(found.core, open), ModelView::misplaced(found.arena, found.core)}) {
+      if (!wrong.empty()) deaths_.broken(wrong);
+    }
+    if (deaths_.deaths() % kThorough == 0) {
+      kho::expect_consistent(found.arena);
+      expect_free_slots_zero(found.arena, found.core.records());
+    }
+    return view_.text(found.arena, found.core);
   }
 
   // ---- doing one step ----
@@ -137,35 +112,87 @@ class ModelBench {
     HostState host;
   };
 
+  // Does the work with a death before each of its stores. When it is to be cut, one of them, each
+  // as likely as the others, is saved: the run goes on from there (put_back).
+  Saved dying(bool cut, const std::function<void()>& work) {
+    Saved saved;
+    unsigned stores = 0;
+    deaths_.during(work, [&] {
+      if (!cut || pick(++stores) != 0) return;
+      saved = {FileImage::take(w_.arena->view()), w_.fds, host_.state};
+    });
+    forget_past();
+    return saved;
+  }
+  // What is noted of fds that are closed would be copied with every image.
+  void forget_past() {
+    w_.script.journal.clear();
+    w_.fds.released.clear();
+    std::erase_if(w_.fds.inode, [&](const auto& one) { return !w_.fds.open.contains(one.first); });
+    host_.journal.clear();
+    host_.steps.clear();
+  }
+  // All deaths of the last work found the model from before, or the one from now and from there on
+  // only that. Work that alters two services alters them one after the other.
+  bool agree(const Model& before) {
+    if (!deaths_.trouble().empty()) return broken(deaths_.trouble());
+    const std::string now = model_.text();
+    std::vector<std::string> path = {before.text(), now};
+    for (int first = 1; first <= kServices && path[0] != now; ++first) {
+      const std::string between = halfway(before, first).text();
+      if (between != path[0] && between != now && saw(between)) {
+        path.insert(path.begin() + 1, between);
+        break;
+      }
+    }
+    size_t at = 0;
+    for (const Deaths::Seen& one : deaths_.seen()) {
+      while (at < path.size() && path[at] != one.text) ++at;
+      if (at == path.size()) {
+        return broken("after a death neither before nor after:\n" + one.text + "--\n" + path[0] +
+                      "--\n" + now);
+      }
+      if (path[0] != now) (at == 0 ? befores : afters) += one.times;
+    }
+    const bool whole = deaths_.seen().empty() || deaths_.seen().back().text == now;
+    return whole ? true : broken("a death after the last store undoes it");
+  }
+  bool saw(const std::string& text) const {
+    return std::ranges::find(deaths_.seen(), text, &Deaths::Seen::text) != deaths_.seen().end();
+  }
+  // `before` with only this service as it is now.
+  Model halfway(Model before, int service) const {
+    const Model::Service& now = model_.services.at(service);
+    const bool passed = before.services.at(service).generation != now.generation;
+    if (passed) before.generation_passed(service);
+    before.services.at(service) = now;
+    return before;
+  }
+
+  void fail_at(const char* const (&points)[5], std::string& what) {
+    const std::string point = points[pick(5)];
+    const int at = static_cast<int>(pick(3));
+    what += fmt::format(", {} fails at {}", point, at);
+    set_fault_hook([this, point, at, hits = 0](const char* name) mutable {
+      return !deaths_.dying() && point == name && hits++ == at ? ENOMEM : 0;
+    });
+  }
+
   // `expected`: what the model answers; `after`: the model if so. With `fresh` fds that are the
   // client's still, closed when the step did not take them.
   bool run(std::string what, int expected, Model after, const Done& work,
            const std::vector<int>& fresh = {}) {
-    const bool cut = pick(5) == 0;
+    const bool cut = pick(kCutOneIn) == 0;
     const bool faulty = !cut && pick(3) == 0;
-    Saved saved;
-    int stores = 0;
-    int hits = 0;
-    if (cut) {
-      const int at = static_cast<int>(pick(pick(2) == 0 ? 12 : 45));
-      what += fmt::format(", cut at store {}", at);
-      kho::set_store_hook([&, at](std::byte*, size_t) {
-        if (stores++ == at) saved = {FileImage::take(w_.arena->view()), w_.fds, host_.state};
-      });
-    }
     if (faulty) {
-      static constexpr const char* kPoints[] = {"luo.slot", "luo.preserve", "kho.alloc",
-                                                "kho.preserve", "luo.freeze"};
-      const std::string point = kPoints[pick(5)];
-      const int at = static_cast<int>(pick(3));
-      what += fmt::format(", {} fails at {}", point, at);
-      set_fault_hook([&hits, point, at](const char* name) {
-        return point == name && hits++ == at ? ENOMEM : 0;
-      });
+      fail_at({"luo.slot", "luo.preserve", "kho.alloc", "kho.preserve", "luo.freeze"}, what);
     }
-    const int got = work();
-    kho::set_store_hook({});
+    w_.also = [this](Change& change) { change.set(client().sequence, model_.answered + 1); };
+    ++after.answered;
+    int got = 0;
+    const Saved saved = dying(cut, [&] { got = work(); });
     set_fault_hook({});
+    w_.also = {};
     note(fmt::format("{} = {}", what, got == 0 ? "0" : errno_name(got)));
     if (got != 0) {
       for (const int fd : fresh) w_.fds.open.erase(fd);
@@ -174,18 +201,19 @@ class ModelBench {
     if (faulty && got == ENOMEM && expected != ENOMEM) {
       ++injected;
       if (real() != before.text()) return broken("a failed step left something");
-      return check_fds();
+      return agree(before) && check_kept();
     }
     if (got != expected) return broken(fmt::format("expected {}", errno_name(expected)));
     if (got == 0) model_ = std::move(after);
     if (real() != model_.text()) return broken("differs:\n" + real() + "--\n" + model_.text());
-    if (saved.image.valid()) return put_back(saved, before);
-    return check_fds();
+    if (!agree(before)) return false;
+    return saved.image.valid() ? put_back(saved, before) : check_kept();
   }
 
-  // The worker died where the image was taken.
+  // The worker died where the image was taken, and the run goes on from there.
   bool put_back(const Saved& saved, const Model& before) {
-    ++crashes;
+    ++cuts;
+    note("... cut");
     w_.core.reset();
     w_.arena.reset();
     saved.image.put(w_.file);
@@ -194,35 +222,36 @@ class ModelBench {
     if (const Status next = w_.reattach(); !next) return broken(next.error().text());
     const std::string found = real();
     if (found == before.text()) {
-      ++befores;
       model_ = before;
     } else if (found != model_.text()) {
-      return broken("after the death neither before nor after:\n" + found + "--\n" + before.text() +
-                    "--\n" + model_.text());
+      // agree() has seen that it is a step of the way: what is done is taken over.
+      model_ = before;
+      if (!follow()) return false;
     }
     close_orphans();
-    if (!check_fds() || !check_pages()) return false;
-    if (crashes % 16 == 0) {
-      kho::expect_consistent(*w_.arena);
-      expect_free_slots_zero(*w_.arena, w_.core->records());
-    }
-    w_.core->updates().resume();
-    return settle();
+    return check_kept() && resume();
   }
 
   bool reattach() {
     note("worker dies between two steps");
     if (const Status next = w_.reattach(); !next) return broken(next.error().text());
     if (real() != model_.text()) return broken("an attach changed something");
-    w_.core->updates().resume();
-    return settle();
+    return resume();
+  }
+  bool resume() {
+    const Model before = model_;
+    dying(false, [&] { w_.core->updates().resume(); });
+    return follow() && agree(before) && settle();
   }
 
   abi::ServiceSlot& real_service(int number) {
-    return *w_.core->services().at(service_address_.at(number));
+    return *w_.core->services().at(view_.services.at(number));
+  }
+  abi::ConnectionSlot& client() {
+    return *w_.core->records().find<abi::ConnectionSlot>(view_.connection);
   }
   void connect(int number, uint64_t generation) {
-    host_.state.connections[next_connection_++] = {service_address_.at(number), generation, 0};
+    host_.state.connections[next_connection_++] = {view_.services.at(number), generation, 0};
   }
 
   void dies(abi::ServiceSlot& service, int64_t pid) {
@@ -232,36 +261,18 @@ class ModelBench {
   }
 
   // Events may commit or cancel, or neither: the counters say which, and the rest must follow.
-  bool run_update(const std::string& what, bool one_update, const Done& work) {
+  bool run_update(std::string what, const Done& work) {
     const Model before = model_;
-    Saved saved;
-    int stores = 0;
-    if (one_update && pick(6) == 0) {
-      const int at = static_cast<int>(pick(60));
-      kho::set_store_hook([&, at](std::byte*, size_t) {
-        if (stores++ == at) saved = {FileImage::take(w_.arena->view()), w_.fds, host_.state};
-      });
+    const bool cut = pick(kCutOneIn) == 0;
+    if (!cut && pick(4) == 0) {
+      fail_at({"luo.freeze", "luo.slot", "kho.alloc", "kho.preserve", "luo.freeze"}, what);
     }
-    const bool faulty = !kho::store_hook_armed && pick(6) == 0;
-    if (faulty) {
-      const int at = static_cast<int>(pick(3));
-      int* hits = &update_hits_;
-      update_hits_ = 0;
-      set_fault_hook([hits, at](const char* name) {
-        const std::string_view point = name;
-        return (point == "luo.freeze" || point == "luo.slot" || point == "kho.alloc") &&
-                       (*hits)++ == at
-                   ? ENOMEM
-                   : 0;
-      });
-    }
-    const int got = work();
-    kho::set_store_hook({});
+    int got = 0;
+    const Saved saved = dying(cut, [&] { got = work(); });
     set_fault_hook({});
     note(fmt::format("{} = {}", what, got == 0 ? "0" : errno_name(got)));
-    if (!follow()) return false;
-    if (saved.image.valid()) return put_back(saved, before);
-    return settle();
+    if (!follow() || !agree(before)) return false;
+    return saved.image.valid() ? put_back(saved, before) : settle();
   }
 
   // Takes into the model what an update's event has decided.
@@ -288,9 +299,12 @@ class ModelBench {
   bool settle() {
     while (!host_.state.killed.empty()) {
       const int64_t pid = *host_.state.killed.begin();
-      for (int each = 1; each <= kServices; ++each) dies(real_service(each), pid);
+      const Model before = model_;
+      dying(false, [&] {
+        for (int each = 1; each <= kServices; ++each) dies(real_service(each), pid);
+      });
+      if (!follow() || !agree(before)) return false;
     }
-    if (!follow()) return false;
     for (int number = 1; number <= kServices; ++number) {
       abi::ServiceSlot& service = real_service(number);
       const bool idle = w_.core->updates().active(service) == nullptr;
@@ -299,19 +313,19 @@ class ModelBench {
         connect(number, service.generation);
       }
     }
-    return check_fds();
+    return check_kept();
   }
 
   std::mt19937_64 random_;
-  LuoWorld w_{1 << 20};
+  LuoWorld w_{384 << 10};
   FakeHost host_;
   Model model_;
+  Deaths deaths_{w_, [this](const Deaths::Found& found) { return look(found); }};
   std::deque<std::string> history_;
-  std::map<int, uint64_t> service_address_;
+  ModelView view_;
   uint64_t next_id_ = 1;
   uint64_t next_connection_ = 1;
   int64_t next_pid_ = 1000;
-  int update_hits_ = 0;
 };
 
 }  // namespace outlive::luo

@@ -1,12 +1,13 @@
-// Random steps against the reference model (model_test.h), with failures injected and with deaths
-// of the worker before a random store.
+// Random steps against the reference model (model_test.h), with failures injected and with a death
+// of the worker before every store, and after the last one (deaths_test.h).
 //
-// Each step is done in the model first (a copy) and then for real. A step that is to be cut takes
-// an image of the arena, the fd table and the other processes before its k-th store, is finished,
-// and then the image is put back and attached: the model is then the one from before or the one
-// from after, and nothing else.
+// Each step is done in the model first (a copy) and then for real. Whoever attaches after a death
+// in the step finds the model from before or the one from after, nothing else, and after a death
+// that showed "after" only that. Then the step goes on as if nothing had happened; some steps are
+// cut instead: the run goes on from one of their deaths.
 //
 // OUTLIVE_SEED and OUTLIVE_STEPS override; a failure prints the seed and the last steps.
+#include <iostream>
 #include <random>
 
 #include "luo/model_bench_test.h"
@@ -14,7 +15,11 @@
 namespace outlive::luo {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr uint64_t kDefaultSteps = 10'000;  // each costs several times as much
+#else
 constexpr uint64_t kDefaultSteps = 100'000;
+#endif
 constexpr unsigned kFavourable = 24;  // of 100 events of an update, above: what brings it forward
 constexpr unsigned kTicks = 8;        // of 100 events of an update: time passes, for all updates
 
@@ -51,7 +56,7 @@ class ModelRun : public ModelBench {
     w_.core->sessions().for_each([&](Session& session) {
       const bool same = session.uid == one.uid && session.name == one.name &&
                         session.slot->generation == one.generation &&
-                        number_of(session.slot->service) == one.service;
+                        view_.number_of(session.slot->service) == one.service;
       if (same) found = &session;
     });
     return found;
@@ -65,7 +70,7 @@ class ModelRun : public ModelBench {
   Caller caller_of(int service) {
     if (service == 0) return {.uid = kUid};
     return {.uid = kUid,
-            .service = service_address_.at(service),
+            .service = view_.services.at(service),
             .generation = model_.services.at(service).generation};
   }
 
@@ -78,6 +83,7 @@ class ModelRun : public ModelBench {
       Change change(w_.core->records());
       auto made = w_.core->sessions().create(change, caller_of(service), name, 0);
       if (!made) return made.error().code;
+      w_.also(change);
       change.commit();
       w_.core->sessions().index(**made);
       return 0;
@@ -146,7 +152,7 @@ class ModelRun : public ModelBench {
     after.finish(it->first);
     const Model::Session one = it->second;
     return run(fmt::format("finish {}", one.name), 0, after,
-               [&] { return code(w_.core->finish_files(*real_session(one))); });
+               [&] { return code(w_.core->finish_files(*real_session(one), w_.also)); });
   }
 
   bool end() {
@@ -156,7 +162,7 @@ class ModelRun : public ModelBench {
     after.end(it->first);
     const Model::Session one = it->second;
     return run(fmt::format("end {}", one.name), 0, after, [&, finish = pick(2) == 0] {
-      return code(w_.core->end_session(*real_session(one), finish));
+      return code(w_.core->end_session(*real_session(one), finish, w_.also));
     });
   }
 
@@ -166,21 +172,25 @@ class ModelRun : public ModelBench {
     Model after = model_;
     if (it == model_.sessions.end() || pick(2) == 0 || it->second.service == 0) {
       const int expected = after.adopt_all(service);
-      const bool fine = run(fmt::format("adopt all of {}", service), expected, after,
-                            [&] { return code(w_.core->adopt_all(real_service(service))); });
+      const bool fine = run(fmt::format("adopt all of {}", service), expected, after, [&] {
+        return code(w_.core->adopt_all(real_service(service), w_.also));
+      });
       if (!fine) return false;
     } else {
       const Model::Session one = it->second;
       const int expected = after.adopt(it->first);
       const bool fine = run(fmt::format("adopt {}", one.name), expected, after, [&] {
-        return code(w_.core->adopt(*real_session(one), real_service(one.service)));
+        return code(w_.core->adopt(*real_session(one), real_service(one.service), w_.also));
       });
       if (!fine) return false;
     }
-    for (int number = 1; number <= kServices; ++number) {
-      w_.core->updates().sessions_changed(real_service(number));
-    }
-    return settle();
+    const Model before = model_;
+    dying(false, [&] {
+      for (int number = 1; number <= kServices; ++number) {
+        w_.core->updates().sessions_changed(real_service(number));
+      }
+    });
+    return follow() && agree(before) && settle();
   }
 
   bool subtree() {
@@ -212,6 +222,7 @@ class ModelRun : public ModelBench {
       Change change(w_.core->records());
       w_.core->services().generation_passed(change, service);
       change.set(service.current.pid, pid);
+      w_.also(change);
       change.commit();
       return 0;
     });
@@ -220,7 +231,7 @@ class ModelRun : public ModelBench {
     return true;
   }
   void restart(int number, uint64_t old_generation) {
-    const uint64_t address = service_address_.at(number);
+    const uint64_t address = view_.services.at(number);
     std::erase_if(host_.state.connections, [&](const auto& one) {
       return one.second.service == address && one.second.generation <= old_generation;
     });
@@ -252,7 +263,7 @@ class ModelRun : public ModelBench {
     const auto work = [this, number, begin, dice] {
       return begin ? begin_update(number) : event(number, dice);
     };
-    return run_update(fmt::format("{} ({})", what, dice), dice >= kTicks, work);
+    return run_update(fmt::format("{} ({})", what, dice), work);
   }
   int begin_update(int number) {
     host_.start_error = pick(10) == 0 ? ENOENT : 0;
@@ -298,7 +309,7 @@ class ModelRun : public ModelBench {
 TEST(Model, RandomStepsFailuresAndDeaths) {
   const uint64_t seed = from_environment("OUTLIVE_SEED", std::random_device{}());
   const uint64_t steps = from_environment("OUTLIVE_STEPS", kDefaultSteps);
-  std::printf("OUTLIVE_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  std::cout << fmt::format("OUTLIVE_SEED={}\n", seed) << std::flush;
   ModelRun run(seed);
   for (uint64_t i = 0; i < steps; ++i) {
     const bool fine = run.step();
@@ -306,17 +317,25 @@ TEST(Model, RandomStepsFailuresAndDeaths) {
         << "OUTLIVE_SEED=" << seed << " step " << i << ":\n"
         << run.history();
   }
-  std::printf(
-      "%llu deaths (%llu before), %llu failures, %llu commits, %llu cancels\n",
-      static_cast<unsigned long long>(run.crashes), static_cast<unsigned long long>(run.befores),
-      static_cast<unsigned long long>(run.injected), static_cast<unsigned long long>(run.commits),
-      static_cast<unsigned long long>(run.cancels));
+  const Deaths& deaths = run.deaths();
+  std::cout << fmt::format(
+      "{} steps, {} stores with a death before each: {} deaths ({} before, {} after, {} where "
+      "nothing visible changes), {} of the next worker; {} steps cut, {} failures, {} commits, {} "
+      "cancels\n",
+      steps, deaths.stores(), deaths.deaths(), run.befores, run.afters,
+      deaths.deaths() - run.befores - run.afters, deaths.again(), run.cuts, run.injected,
+      run.commits, run.cancels);
   if (steps < 10'000) return;
-  EXPECT_GT(run.crashes, steps / 100);
-  EXPECT_GT(run.befores, 0u);
-  EXPECT_GT(run.injected, steps / 1000);
-  EXPECT_GT(run.commits, steps / 1000);
-  EXPECT_GT(run.cancels, steps / 1000);
+  EXPECT_GT(deaths.stores(), steps * 5);
+  EXPECT_GT(deaths.deaths(), deaths.stores());
+  EXPECT_GT(deaths.again(), steps / 10);
+  EXPECT_GT(deaths.compared(), steps / 20);
+  EXPECT_GT(run.befores, steps);
+  EXPECT_GT(run.afters, steps);
+  EXPECT_GT(run.cuts, steps / 40);
+  EXPECT_GT(run.injected, steps / 100);
+  EXPECT_GT(run.commits, steps / 200);
+  EXPECT_GT(run.cancels, steps / 200);
 }
 
 }  // namespace

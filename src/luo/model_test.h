@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -36,6 +37,7 @@ struct Model {
   std::map<uint64_t, Session> sessions;  // by a number of the test's own
   std::map<std::pair<uint64_t, std::string>, std::string> subtrees;
   std::map<int, Service> services;
+  uint64_t answered = 0;  // requests whose reply the client's connection holds
 
   static constexpr uint64_t kMaxSessions = 12;  // a uid
   static constexpr uint64_t kMaxFiles = 60;
@@ -169,14 +171,19 @@ struct Model {
     return fmt::format("subtree {}/{}={} bytes {}\n", uid, name, text.size(),
                        std::hash<std::string_view>{}(text));
   }
-  std::string text() const {
-    std::multiset<std::string> lines;
-    for (const auto& [id, one] : sessions) lines.insert(line(one, incoming(one)));
-    for (const auto& [number, one] : services) lines.insert(line(number, one));
-    for (const auto& [key, text] : subtrees) lines.insert(line(key.first, key.second, text));
-    std::string all = fmt::format("global state {}\n", pooled() ? 1 : 0);
+  static std::string text(uint64_t global_states, uint64_t answered,
+                          std::vector<std::string>& lines) {
+    std::sort(lines.begin(), lines.end());
+    std::string all = fmt::format("global states {}, answered {}\n", global_states, answered);
     for (const std::string& one : lines) all += one;
     return all;
+  }
+  std::string text() const {
+    std::vector<std::string> lines;
+    for (const auto& [id, one] : sessions) lines.push_back(line(one, incoming(one)));
+    for (const auto& [number, one] : services) lines.push_back(line(number, one));
+    for (const auto& [key, text] : subtrees) lines.push_back(line(key.first, key.second, text));
+    return text(pooled() ? 1 : 0, answered, lines);
   }
   bool pooled() const {
     for (const auto& [id, one] : sessions) {
