@@ -75,12 +75,26 @@ Result<std::string> read_file(const std::string& path, size_t most) {
     text.append(buffer, got);
   }
 }
+namespace {
+Status write_and_sync(const std::string& path, std::string_view text, mode_t mode) {
+  const UniqueFd fd = TRY(open(path, O_WRONLY | O_CREAT | O_TRUNC, mode));
+  TRY(write_all(fd, text).context("{}", path));
+  // EINVAL: a device or a pipe, which has nothing to sync.
+  if (::fsync(fd.get()) == -1 && errno != EINVAL) return fail_errno(path);
+  return {};
+}
+}  // namespace
 Status write_file(const std::string& path, std::string_view text, mode_t mode) {
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    return write_and_sync(path, text, mode);
+  }
   const std::string beside = path + ".new";
-  const UniqueFd fd = TRY(open(beside, O_WRONLY | O_CREAT | O_TRUNC, mode));
-  TRY(write_all(fd, text).context("{}", beside));
-  if (::fsync(fd.get()) == -1) return fail_errno(beside);
-  return rename(beside, path);
+  Status done = write_and_sync(beside, text, mode);
+  if (done) done = rename(beside, path);
+  // A disk that is full must not keep the half that did fit.
+  if (!done) ::unlink(beside.c_str());
+  return done;
 }
 Result<std::string> readlink(const std::string& path) {
   char buffer[4096];

@@ -32,7 +32,8 @@ Result<size_t> write(BorrowedFd fd, std::span<const std::byte> from);
 Status write_all(BorrowedFd fd, std::string_view text);
 // Up to `most` bytes; EFBIG when there are more.
 Result<std::string> read_file(const std::string& path, size_t most = 1 << 20);
-// Written beside, synced, renamed over: whole or not at all.
+// Written beside, synced, renamed over: whole or not at all. What is no regular file (a device, a
+// pipe, a symbolic link such as /dev/stdout) is written into: a rename would replace it.
 Status write_file(const std::string& path, std::string_view text, mode_t mode = 0600);
 Result<std::string> readlink(const std::string& path);
 Status unlink(const std::string& path);

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <string.h>
 #include <sys/random.h>
 
 #include "abi/orchestrator_varlink.h"
@@ -13,6 +14,11 @@ namespace {
 
 constexpr int kAttempts = 4;  // of a call whose connection broke
 constexpr int kTickMs = 100;
+
+// False, with errno, when not all of it was taken.
+bool write(std::FILE* file, std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0;
+}
 
 std::string qualified(const char* method) {
   return fmt::format("{}.{}", abi::kOrchestratorInterface, method);
@@ -101,9 +107,14 @@ Result<Json> Cli::watch_once(const std::string& method, const Json& parameters,
   }
 }
 
-void Cli::write(std::FILE* file, std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), file);
-  std::fflush(file);
+void Cli::print(std::string_view text) {
+  if (!write(around_.out, text) && output_error_ == 0) output_error_ = errno;
+}
+
+int Cli::finish(int code) {
+  if (output_error_ == 0) return code;
+  warn(fmt::format("standard output: {}: not all was printed", strerrordesc_np(output_error_)));
+  return code == kExitOk ? kExitFailed : code;
 }
 
 void Cli::warn(std::string_view line) {

@@ -49,17 +49,18 @@ class Cli {
   // The same for another interface; `method` is qualified.
   Result<Json> call_qualified(const std::string& method, const Json& parameters);
 
-  void print(std::string_view text) { write(around_.out, text); }
+  void print(std::string_view text);
   void warn(std::string_view line);  // "outlive: LINE" on stderr
   int print_json(const Json& json);  // returns kExitOk
   int usage(std::string_view what);  // says it, returns kExitUsage
+  // The code, or kExitFailed with a line when standard output didn't take all that was printed.
+  int finish(int code);
   // Says it, with the last lines of a service's log if outlived sent some; returns the exit code.
   int report(const Error& error);
 
   const Surroundings& around() const { return around_; }
 
  private:
-  void write(std::FILE* file, std::string_view text);
   Result<wire::VarlinkClient*> client();
   Result<Json> watch_once(const std::string& method, const Json& parameters,
                           const std::function<void(const Json&)>& each,
@@ -68,6 +69,7 @@ class Cli {
   Surroundings around_;
   std::optional<wire::VarlinkClient> client_;
   std::optional<wire::VarlinkReply> failure_;
+  int output_error_ = 0;  // errno of the first print that failed
 };
 
 // 32 random hex digits.

@@ -40,6 +40,27 @@ TEST(Usage, EveryVerbHasHelpWithAnExample) {
   EXPECT_NE(run_words({"--help"}).out.find("Exit codes"), std::string::npos);
 }
 
+// A disk that is full: who reads the exit code must not take half a table for all of it.
+TEST(Output, ThatIsNotTakenIsAnError) {
+  FakeOutlived outlived;
+  outlived.reply("ListServices", {{"services", Json::array()}, {"next", nullptr}});
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"list", "--runtime-dir", outlived.dir()}, {"--help"}}) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> full(std::fopen("/dev/full", "w"),
+                                                               std::fclose);
+    ASSERT_NE(full, nullptr);
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> err(std::tmpfile(), std::fclose);
+    Surroundings around;
+    around.out = full.get();
+    around.err = err.get();
+    EXPECT_EQ(run_cli(words, around), kExitFailed);
+    std::rewind(err.get());
+    char line[200] = {};
+    ASSERT_NE(std::fgets(line, sizeof line, err.get()), nullptr);
+    EXPECT_STREQ(line, "outlive: standard output: No space left on device: not all was printed\n");
+  }
+}
+
 TEST(Connect, NotRunningNamesThePathAndTheRemedy) {
   const Ran ran = run_words({"status", "--runtime-dir", "/nonexistent"});
   EXPECT_EQ(ran.code, kExitNotRunning);

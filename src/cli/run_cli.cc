@@ -81,7 +81,7 @@ void add_verbs(CLI::App& app, Cli& cli) {
 int parse_failed(const CLI::App& app, const CLI::ParseError& error, Cli& cli) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
     cli.print(app.help());
-    return kExitOk;
+    return cli.finish(kExitOk);
   }
   std::string what = error.what();
   const bool extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
@@ -123,7 +123,7 @@ int run_cli(std::vector<std::string> words, const Surroundings& around) {
     return cli.usage("only run and update take a command behind --");
   }
   Result<int> code = cli.verb();
-  return code ? *code : cli.report(code.error());
+  return cli.finish(code ? *code : cli.report(code.error()));
 }
 
 }  // namespace outlive::cli
