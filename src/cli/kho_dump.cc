@@ -1,14 +1,20 @@
-// outlive kho dump: the memory layer of a live outlived, read-only. Only in builds with
-// OUTLIVE_KHO_DEBUG; everything about it is in this file.
+// outlive kho dump: the memory layer, read-only: of a live outlived, of a saved arena, or of what a
+// kernel shows of its own in debugfs. Only in builds with OUTLIVE_KHO_DEBUG; everything about it is
+// in this file.
 #include <algorithm>
 #include <memory>
 
+#include "abi/kho.h"
 #include "base/sys.h"
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
+#include "kho/dump.h"
+#include "kho/fdt.h"
+#include "kho/kernel_blobs.h"
+#include "kho/reserve_mem.h"
 
 namespace outlive::cli {
 namespace {
@@ -16,6 +22,7 @@ namespace {
 struct DumpOptions {
   bool digest = false;
   std::string dtb;
+  std::string image;
 };
 
 Result<std::string> from_hex(const std::string& hex) {
@@ -63,7 +70,13 @@ Result<std::string> dump_text(const Json& reply) {
   std::string text = fmt::format("digest       {}\n", clean(f.text("digest")));
   text += fmt::format("tracker      {} what is recomputed from the entries\n",
                       f.flag("tracker_matches") ? "equals" : "DIFFERS from");
-  text += fmt::format("corrections  {}\n\n", f.number("corrections"));
+  if (const auto corrections = f.maybe_number("corrections")) {
+    text += fmt::format("corrections  {}\n", *corrections);
+  }
+  if (const auto begun = f.maybe_number("begun_folios")) {
+    text += fmt::format("begun        {} folios that the next attach gives back\n", *begun);
+  }
+  text += "\n";
   TRY(f.check());
   text += TRY(subtree_table(subtrees));
   text += "\n";
@@ -82,20 +95,148 @@ Result<int> write_dtb(Cli& cli, const Json& reply, const std::string& path) {
   return kExitOk;
 }
 
-Result<int> run_dump(Cli& cli, const DumpOptions& options) {
-  const Json reply = TRY(cli.call_list("KhoDump", {{"digest_only", options.digest}}, "folios"));
-  if (!options.dtb.empty()) return write_dtb(cli, reply, options.dtb);
-  if (cli.json) return cli.print_json(reply);
-  if (options.digest) {
-    Fields f(reply);
-    const std::string digest = f.text("digest");
-    TRY(f.check());
-    cli.print(clean(digest) + "\n");
-    return kExitOk;
+// ---- a file: told by its first bytes
+
+Json subtrees_json(const std::vector<kho::Subtree>& subtrees) {
+  Json list = Json::array();
+  for (const kho::Subtree& one : subtrees) {
+    list.push_back(
+        {{"name", one.name}, {"address", wire::hex_text(one.data.value)}, {"size", one.size}});
   }
-  const std::string text = TRY(dump_text(reply));
-  cli.print(text);
-  return kExitOk;
+  return list;
+}
+
+Json address_json(const std::optional<kho::Phys>& address) {
+  return address ? Json(wire::hex_text(address->value)) : Json();
+}
+
+// The fields of KhoDump's reply, and what only an image has.
+Result<Json> arena_json(BorrowedFd file) {
+  const kho::ArenaDump dump = TRY(kho::dump_file(file, true));
+  std::string hex;
+  for (const std::byte one : dump.root_fdt) hex += fmt::format("{:02x}", static_cast<int>(one));
+  Json folios = Json::array();
+  for (const kho::Folio& folio : dump.folios) {
+    folios.push_back({{"address", wire::hex_text(folio.head.value)},
+                      {"order", folio.order},
+                      {"owner", kho::owner_name(folio.owner)}});
+  }
+  return Json{{"kind", "arena"},
+              {"compatible", dump.compatible},
+              {"root_compatible", dump.root_compatible},
+              {"size", dump.size},
+              {"epoch", dump.epoch},
+              {"digest", dump.digest},
+              {"root_fdt_hex", std::move(hex)},
+              {"subtrees", subtrees_json(dump.subtrees)},
+              {"folios", std::move(folios)},
+              {"tracker_matches", dump.tracker_difference == 0},
+              {"begun_folios", dump.begun_folios}};
+}
+
+Result<Json> root_fdt_json(std::span<const std::byte> bytes) {
+  const kho::RootFdtContents root = TRY(kho::parse_kernel_root_fdt(bytes));
+  return Json{{"kind", "root FDT"},
+              {"compatible", root.compatible},
+              {"memory_map", wire::hex_text(root.memory_map.value)},
+              {"subtrees", subtrees_json(root.subtrees)}};
+}
+
+Result<Json> luo_json(std::span<const std::byte> bytes) {
+  const kho::LuoBlob blob = TRY(kho::parse_luo_blob(bytes));
+  return Json{
+      {"kind", "LUO"},
+      {"compatible", blob.compatible},
+      {"liveupdate_number", blob.liveupdate_number ? Json(*blob.liveupdate_number) : Json()},
+      {"header", address_json(blob.header)},
+      {"sessions", address_json(blob.sessions)},
+      {"flbs", address_json(blob.flbs)}};
+}
+
+Result<Json> memblock_json(std::span<const std::byte> bytes) {
+  Json regions = Json::array();
+  for (const kho::ReserveMem::Region& one : TRY(kho::parse_memblock(bytes))) {
+    regions.push_back(
+        {{"name", one.name}, {"start", wire::hex_text(one.start.value)}, {"size", one.size}});
+  }
+  return Json{{"kind", "memblock"},
+              {"compatible", abi::kMemblockCompatible},
+              {"regions", std::move(regions)}};
+}
+
+Result<Json> blob_json(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.starts_with("luo-")) return luo_json(bytes);
+  if (!text.starts_with("\xd0\x0d\xfe\xed")) {  // FDT_MAGIC
+    return fail(EPROTO, "it is no arena, and no blob of KHO or LUO: it begins with '{}'",
+                clean(text.substr(0, 16)));
+  }
+  TRY(kho::check_fdt(bytes));
+  const std::string version = kho::fdt_string(bytes.data(), 0, abi::kPropCompatible);
+  if (version.starts_with("kho-")) return root_fdt_json(bytes);
+  if (version.starts_with("luo-")) return luo_json(bytes);
+  if (version.starts_with("memblock-")) return memblock_json(bytes);
+  return fail(EPROTO, "version '{}' is not known here (kho-v1 to kho-v4, luo-v1 to luo-v5, {} are)",
+              version, abi::kMemblockCompatible);
+}
+
+Result<Json> image_json(const std::string& path) {
+  const UniqueFd file = TRY(sys::open(path, O_RDONLY));
+  // By reading: what debugfs shows has no size and can't be mapped.
+  std::string start(sizeof(abi::ArenaHeader::compatible), '\0');
+  start.resize(TRY(sys::read(file, std::as_writable_bytes(std::span(start))).context("{}", path)));
+  if (start.starts_with("outlive-arena-")) return arena_json(file).context("{}", path);
+  const std::string blob = TRY(sys::read_file(path));
+  return blob_json(std::as_bytes(std::span(blob))).context("{}", path);
+}
+
+std::string blob_text(const Json& blob) {
+  std::string text;
+  for (const auto& [name, value] : blob.items()) {
+    if (value.is_null() || value.is_array()) continue;
+    text += fmt::format("{:18} {}\n", name,
+                        clean(value.is_string() ? value.get<std::string>() : value.dump()));
+  }
+  return text;
+}
+
+Result<std::string> image_text(const Json& image) {
+  const std::string facts = blob_text(image);
+  if (image["kind"] == "arena") return TRY(dump_text(image));
+  if (image["kind"] == "root FDT") return facts + "\n" + TRY(subtree_table(image["subtrees"]));
+  if (image["kind"] != "memblock") return facts;
+  Table table({"REGION", "START", ">SIZE"});
+  for (const Json& region : image["regions"]) {
+    Fields f(region);
+    table.row({f.text("name"), "0x" + f.text("start"), fmt::format("{}", f.number("size"))});
+    TRY(f.check());
+  }
+  return facts + "\n" + (table.empty() ? "no regions\n" : table.text());
+}
+
+Result<int> run_dump(Cli& cli, const DumpOptions& options) {
+  const bool live = options.image.empty();
+  const Json reply =
+      live ? TRY(cli.call_list("KhoDump", {{"digest_only", options.digest}}, "folios"))
+           : TRY(image_json(options.image));
+           if (!live && reply["kind"] != "arena" && (options.digest || !options.dtb.empty())) {
+             return fail(EINVAL,
+                         "{}: only an arena has a digest and a root FDT to write; this is a {}",
+                         options.image, reply["kind"].get<std::string>());
+           }
+           if (!options.dtb.empty()) return write_dtb(cli, reply, options.dtb);
+           if (options.digest) {
+             Fields f(reply);
+             const std::string digest = f.text("digest");
+             TRY(f.check());
+             if (cli.json) return cli.print_json({{"digest", digest}});
+             cli.print(clean(digest) + "\n");
+             return kExitOk;
+           }
+           if (cli.json) return cli.print_json(reply);
+           const std::string text = live ? TRY(dump_text(reply)) : TRY(image_text(reply));
+           cli.print(text);
+           return kExitOk;
 }
 
 }  // namespace
@@ -110,15 +251,26 @@ void add_kho(CLI::App& app, Cli& cli) {
   verb->add_option("--dtb", options->dtb, "Write the root FDT into this file, for dtc")
       ->type_name("FILE")
       ->excludes(digest);
+  verb->add_option("--image", options->image,
+                   "Not of a live outlived, but of this file: a saved arena, or a blob of a kernel")
+      ->type_name("FILE");
   add_json_option(*verb, cli);
   verb->fallthrough();
+  kho->footer("");
   verb->footer(R"(
-Read-only: nothing can be finalized or aborted through it. Equal digests: equal preserved memory.
+Read-only: nothing can be finalized or aborted through it. Equal digests: equal preserved memory; of
+an outlived what its clients have, of a saved arena all that is in it.
+
+FILE is told by what is in it: an arena (outlive-arena-v1), a root FDT (kho-v1 to kho-v4), the
+subtree LUO (luo-v1 to luo-v5) or memblock (memblock-v1), as a kernel shows them in debugfs below
+kho/out and kho/in. Another version is named in the error.
 
 Examples:
   outlive kho dump
   outlive kho dump --digest
-  outlive kho dump --dtb root.dtb && dtc -I dtb -O dts root.dtb)");
+  outlive kho dump --dtb root.dtb && dtc -I dtb -O dts root.dtb
+  outlive kho dump --image saved.arena --json
+  outlive kho dump --image /sys/kernel/debug/kho/out/sub_fdts/LUO)");
   verb->callback(
       [&cli, options] { cli.verb = [&cli, options] { return run_dump(cli, *options); }; });
 }

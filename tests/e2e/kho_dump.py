@@ -5,8 +5,17 @@ import os
 import shutil
 import subprocess
 
-from harness import check, contains, equal, free_port, main, wait_for
+from harness import Failed, check, contains, equal, free_port, main, wait_for
 from protocol import Wire
+
+
+def arena_of(pid):
+    """The memory file of an outlived."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{name}"
+        if os.readlink(path).startswith("/memfd:outlive-arena"):
+            return path
+    raise Failed("outlived has no arena open")
 
 
 def test(world):
@@ -42,6 +51,24 @@ def test(world):
         contains(done.stdout, "LUO", "the root")
     else:
         print("no dtc (package device-tree-compiler): the FDT was not parsed")
+
+    # A saved image of it: the same readers see the same.
+    dump = world.json("kho", "dump")
+    saved = world.path("saved.arena")
+    with open(arena_of(world.daemon.pid), "rb") as live, open(saved, "wb") as file:
+        shutil.copyfileobj(live, file)
+    image = world.json("kho", "dump", "--image", saved)
+    check(image["tracker_matches"], "the image's tracker")
+    equal(image["subtrees"], dump["subtrees"], "the image's subtrees")
+    equal(image["folios"], dump["folios"], "the image's folios")
+    equal(image["root_fdt_hex"], dump["root_fdt_hex"], "the image's root FDT")
+    equal(world.json("kho", "dump", "--image", saved, "--digest")["digest"], image["digest"],
+          "the image's digest")
+    with open(saved, "r+b") as file:
+        file.truncate(1 << 20)
+    cut = world.outlive("kho", "dump", "--image", saved)
+    equal(cut.code, 1, "an image that was cut")
+    contains(cut.one_line(), saved, "its line")
 
     # Removing all again gives the memory back; the tracker follows.
     session.close()
