@@ -1,5 +1,7 @@
 // outlived: parse, build the parts, run. The only place that names concrete handlers and machines.
+#include <signal.h>
 #include <stdlib.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -15,9 +17,7 @@
 namespace outlive::daemon {
 namespace {
 
-Result<int> run(const Options& options) {
-  Config config = TRY(load_config(options));
-  if (options.check_config) return EXIT_SUCCESS;
+Result<int> run(const Options& options, Config config) {
   if (!options.check_image.empty()) return check_image(options.check_image);
   set_log_level(config.log_level);
   Setup setup = TRY(Setup::make(config));
@@ -41,6 +41,8 @@ Result<int> run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace outlive;
   set_log_role("outlived");
+  // A log or memory at the limit of file sizes is an error that is said (EFBIG), not our death.
+  ::signal(SIGXFSZ, SIG_IGN);
   if (const char* faults = getenv("OUTLIVE_FAULTS"); faults != nullptr) {
     if (const Status armed = arm_faults(faults); !armed) {
       log_error("{}", armed.error().message);
@@ -49,8 +51,15 @@ int main(int argc, char** argv) {
   }
   daemon::Options options;
   if (const auto code = daemon::parse_options(argc, argv, options)) return *code;
-  const Result<int> result = daemon::run(options);
+  Result<daemon::Config> config = daemon::load_config(options);
+  if (!config) {
+    log_error("{}", config.error().text());
+    return 2;
+  }
+  if (options.check_config) return EXIT_SUCCESS;
+  const Result<int> result = daemon::run(options, config.take());
   if (result) return *result;
   log_error("{}", result.error().text());
-  return EXIT_FAILURE;
+  return result.error().code == EEXIST ? EX_TEMPFAIL
+                                       : EXIT_FAILURE;  // EEXIST: another one is there
 }

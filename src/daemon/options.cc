@@ -25,14 +25,21 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
       "that uses them is replaced.");
   app.name("outlived");
   app.set_version_flag("--version", "outlived " OUTLIVE_VERSION);
-  app.add_option("--config", options.config, "Configuration file; see outlive.toml(5)");
-  app.add_flag("--check-config", options.check_config,
-               "Only read the configuration: 0 if it is good, else file, line and key");
+  app.add_option("--config", options.config, "Configuration file; see outlive.toml(5)")
+      ->type_name("FILE");
+  std::string only_check;
+  const CLI::Option* check_config =
+      app.add_option("--check-config", only_check,
+                     "Only read this configuration: 0 if it is good, else file, line and key")
+          ->type_name("[FILE]")
+          ->expected(0, 1);
   app.add_option("--check", options.check_image,
-                 "Only read this image of an arena: 0 if it is good, 78 if it is refused");
-  app.add_option("--runtime-dir", options.runtime_dir, "Folder of the sockets");
-  app.add_option("--state-dir", options.state_dir, "Folder of logs and saved images");
-  app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug");
+                 "Only read this image of an arena: 0 if it is good, 78 if it is refused")
+      ->type_name("IMAGE");
+  app.add_option("--runtime-dir", options.runtime_dir, "Folder of the sockets")->type_name("DIR");
+  app.add_option("--state-dir", options.state_dir, "Folder of services' logs")->type_name("DIR");
+  app.add_option("--log-level", options.log_level, "error, warning, notice, info or debug")
+      ->type_name("LEVEL");
   const CLI::IsMember on_off({"on", "off"});
   app.add_option("--kho", options.kho, "on or off: [kho] enabled")->check(on_off);
   app.add_option("--liveupdate", options.liveupdate, "on or off: [liveupdate] enabled")
@@ -42,13 +49,18 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   app.footer(
       "Examples:\n"
       "  outlived                          as any user; the sockets' folder is logged\n"
-      "  outlived --check-config --config /etc/outlive/outlive.toml\n"
-      "  outlive run --name web -- ./web   then starts a service under it");
+      "  outlived --check-config /etc/outlive/outlive.toml\n"
+      "  outlive run --name web -- ./web   then starts a service under it\n"
+      "\n"
+      "Exit codes: 0 ended in order, 1 failed, 2 usage or configuration, 75 another outlived is\n"
+      "at that folder, 78 --check refused the image.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  options.check_config = check_config->count() != 0;
+  if (!only_check.empty()) options.config = only_check;
   return std::nullopt;
 }
 

@@ -23,6 +23,18 @@ FileHandler* Files::handler_of(const abi::FileSlot& slot) const {
   return nullptr;
 }
 
+namespace {
+
+// For tests: a handler that says no where none of this version ever does, armed by its name:
+// OUTLIVE_FAULTS="luo.can_preserve.outlive-opaque-v1:0=ENOENT" (base/fault.h).
+int fault_of(const char* verb, const FileHandler& handler) {
+  if (!faults_armed) [[likely]]
+    return 0;
+  return fault(fmt::format("luo.{}.{}", verb, handler.compatible()).c_str());
+}
+
+}  // namespace
+
 Status Files::load() {
   std::vector<abi::FileSlot*> lost;
   Status status;
@@ -75,7 +87,9 @@ std::string Files::describe(BorrowedFd fd) const {
 
 Result<FileHandler*> Files::choose(BorrowedFd fd, const FileFacts& facts) const {
   for (const auto& handler : *context_.handlers) {
-    if (handler->can_preserve(facts)) return handler.get();
+    if (handler->can_preserve(facts) && fault_of("can_preserve", *handler) == 0) {
+      return handler.get();
+    }
   }
   return fail(ENOENT, "no handler takes {}", describe(fd));
 }
@@ -219,7 +233,10 @@ void Files::Removing::committed() {
 
 Status Files::can_finish(const Session& session) const {
   for (const abi::FileSlot* slot : session.files.ordered()) {
-    const Status allowed = handler_of(*slot)->can_finish(state_of(*slot));
+    const FileHandler& handler = *handler_of(*slot);
+    const int code = fault_of("can_finish", handler);
+    const Status allowed =
+        code != 0 ? Status(fail(code, "injected")) : handler.can_finish(state_of(*slot));
     if (!allowed) {
       return fail(EBUSY, "session '{}' token {:#x}: {}", session.name, slot->token,
                   allowed.error().message);

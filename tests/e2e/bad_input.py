@@ -5,7 +5,7 @@ import os
 import socket
 
 import protocol as p
-from harness import Failed, World, ask, check, contains, equal, free_port, main, try_ask, wait_for
+from harness import Failed, ask, check, contains, equal, free_port, main, try_ask, wait_for
 from protocol import Wire, fd_body, session_body
 
 cases = []
@@ -112,7 +112,7 @@ def no_permission(world):
 @case
 def started_twice(world):
     done = world.run(*world.daemon_words(), timeout=20)
-    check(done.code != 0, "a second outlived in one folder")
+    equal(done.code, 75, f"a second outlived in one folder: {done.err}")
     contains(done.err, "another outlived", "its line")
     contains(done.err, "--runtime-dir", "the remedy")
     equal(len(done.err.splitlines()), 1, f"lines: {done.err}")
@@ -134,10 +134,11 @@ def configuration(world):
             ("[kho]\nreserve-mem = [\"a\"]\n", ("bad.toml:2:", "reserve-mem", "NAME SIZE ALIGN")),
             ("[kho]\nenabled = false\n", ("[kho] enabled", "[liveupdate] enabled"))):
         world.write("bad.toml", text)
-        for option in ((), ("--check-config",)):
-            done = world.run(world.program("outlived"), "--config", path, "--runtime-dir",
-                             world.path("other"), *option, timeout=20)
-            check(done.code != 0, f"outlived started with {text!r}")
+        for options in (("--config", path), ("--config", path, "--check-config"),
+                        ("--check-config", path)):
+            done = world.run(world.program("outlived"), *options, "--runtime-dir",
+                             world.path("other"), timeout=20)
+            equal(done.code, 2, f"outlived {options} with {text!r}")
             equal(len(done.err.splitlines()), 1, f"lines about {text!r}: {done.err}")
             for word in words:
                 contains(done.err, word, f"about {text!r}")
@@ -147,6 +148,7 @@ def configuration(world):
     contains(done.err, "absent.toml", "its line")
     good = world.write("good.toml", "[outlived]\nlog-level = \"info\"\n")
     equal(world.run(world.program("outlived"), "--config", good, "--check-config").code, 0, "good")
+    equal(world.run(world.program("outlived"), "--check-config", good).code, 0, "good")
 
 
 @case
@@ -215,20 +217,10 @@ def can_connect(world):
         return False
 
 
-def second_outlived(world, name, config, *options, env=None):
-    """Another one, in a folder of its own, beside the first."""
-    other = World.__new__(World)
-    other.bin, other.dir = world.bin, os.path.join(world.dir, name)
-    os.mkdir(other.dir, 0o700)
-    other.runtime, other.daemon = other.dir + "/run", None
-    other.environment = dict(world.environment, OUTLIVE_RUNTIME_DIR=other.runtime)
-    return other.start_outlived(config, *options, env=env)
-
-
 @case
 def liveupdate_off(world):
     """Subtrees, regions and dumps work; what needs updates says EOPNOTSUPP."""
-    other = second_outlived(world, "off", "[liveupdate]\nenabled = false\n"
+    other = world.second("off", "[liveupdate]\nenabled = false\n"
                                           "[kho]\nreserve-mem = [\"mine 64K 4K\"]\n")
     with Wire.connect(other.runtime) as device:
         reply = device.ask(p.CREATE_SESSION, session_body("x"))
@@ -253,7 +245,7 @@ def fds_too_few(world):
                      world.path("x"), timeout=20)
     check(done.code != 0, "more fds than the hard limit")
     contains(done.err, "the hard limit is", "its line")
-    other = second_outlived(world, "few", "[limits]\nfds = 512\n")
+    other = world.second("few", "[limits]\nfds = 512\n")
     with Wire.connect(other.runtime) as device:
         session = device.create_session("fills")
         count, reply = 0, None
@@ -279,7 +271,7 @@ def fds_too_few(world):
 def refused_state(world):
     """The control socket answers, the device is absent: the reason, exit 78."""
     # The arena's first preserve fails at every attach: outlived's own region is what it needs.
-    other = second_outlived(world, "held", "", env={"OUTLIVE_FAULTS": "kho.preserve:0=EIO"})
+    other = world.second("held", "", env={"OUTLIVE_FAULTS": "kho.preserve:0=EIO"})
     done = other.outlive("status")
     equal(done.code, 78, f"status: {done.out}{done.err}")
     contains(done.out, "undefined", "its state")

@@ -190,6 +190,15 @@ class World:
         wait_for("outlived", self.answers)
         return self
 
+    def second(self, name, config="", *options, env=None):
+        """Another outlived, in a folder of its own, beside the first."""
+        other = World.__new__(World)
+        other.bin, other.dir = self.bin, os.path.join(self.dir, name)
+        os.mkdir(other.dir, 0o700)
+        other.runtime, other.daemon = other.dir + "/run", None
+        other.environment = dict(self.environment, OUTLIVE_RUNTIME_DIR=other.runtime)
+        return other.start_outlived(config, *options, env=env)
+
     def answers(self):
         if self.daemon.poll() is not None:
             raise Failed(f"outlived ended with {self.daemon.returncode}")
