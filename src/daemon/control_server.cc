@@ -1,9 +1,11 @@
 #include "daemon/control_server.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 
+#include "abi/orchestrator_varlink.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/device.h"
@@ -13,8 +15,17 @@ namespace outlive::daemon {
 namespace {
 constexpr size_t kMostCall = 192 << 10;  // what surely fits into a socket's buffer
 constexpr size_t kBufferSize = kMostCall + 1;
-constexpr size_t kMostClients = 256;
 constexpr int kSendBuffer = 1 << 20;
+constexpr size_t kMostClients = 256;
+// Of these, who are no operators: all, and of one uid.
+constexpr size_t kMostOthers = 128;
+constexpr size_t kMostOfUid = 32;
+// Descriptors of the table's reserve; the rest of it is for starting services.
+constexpr size_t kMostInReserve = 16;
+
+bool is_operator(uint64_t uid) {
+  return uid == 0 || uid == geteuid();
+}
 }  // namespace
 
 ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& device)
@@ -44,7 +55,7 @@ void ControlServer::accept_all() {
 
 void ControlServer::take_on(UniqueFd fd) {
   const Result<ucred> peer = sys::peer_credentials(fd);
-  if (!peer || clients_.size() >= kMostClients) return;
+  if (!peer) return;
   // A reply fits whole or waits: a death in the middle of one would leave half a message.
   const Status larger = sys::set_int_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
   static_cast<void>(larger);
@@ -52,6 +63,15 @@ void ControlServer::take_on(UniqueFd fd) {
   Client client;
   client.caller = {peer->uid, peer->gid, peer->pid, 0, 0};
   client.fd = std::move(fd);
+  client.used = ++uses_;
+  if (const Status room = make_room(client); !room) {
+    log_warning("control: {}: refused", room.error().message);
+    const std::string text = wire::error_text(abi::kErrorBusy, room.error());
+    const auto ignored =
+        sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT | MSG_NOSIGNAL);
+    static_cast<void>(ignored);
+    return;
+  }
   // Edge-triggered: a call that is being carried out stays in the socket.
   const Status added = parts_.loop.add(client.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                        [this, number](uint32_t events) { ready(number, events); });
@@ -60,6 +80,32 @@ void ControlServer::take_on(UniqueFd fd) {
     return;
   }
   clients_[number] = std::move(client);
+}
+
+Status ControlServer::make_room(const Client& client) {
+  const bool full = parts_.in_reserve(client.fd);
+  size_t others = 0, of_uid = 0, in_reserve = 0;
+  const Client* idle = nullptr;
+  for (const auto& [number, one] : clients_) {
+    others += !is_operator(one.caller.uid);
+    of_uid += one.caller.uid == client.caller.uid;
+    in_reserve += parts_.in_reserve(one.fd);
+    if (one.in_work != 0 || !one.outgoing.empty() || (full && !parts_.in_reserve(one.fd))) continue;
+    if (idle == nullptr || one.used < idle->used) idle = &one;
+  }
+  if (!is_operator(client.caller.uid)) {
+    if (!full && others < kMostOthers && of_uid < kMostOfUid) return {};
+    return fail(EMFILE, "uid {} has {} connections of {}: close some, or try again later",
+                client.caller.uid, of_uid, kMostOfUid);
+  }
+  if (clients_.size() < kMostClients && (!full || in_reserve < kMostInReserve)) return {};
+  if (idle == nullptr) {
+    return fail(EMFILE, "all {} connections have a call in work: try again later", clients_.size());
+  }
+  log_info("control: a connection of uid {} that was idle made room for uid {}", idle->caller.uid,
+           client.caller.uid);
+  close(idle->fd.get());
+  return {};
 }
 
 void ControlServer::ready(int number, uint32_t events) {
@@ -102,6 +148,7 @@ bool ControlServer::serve_one(Client& client) {
     return false;
   }
   client.more = call->more;
+  client.used = ++uses_;
   client.waiting = {};
   const int number = client.fd.get();
   std::optional<Answer> answer = methods_.handle(client.caller, *call, client.waiting);

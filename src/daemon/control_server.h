@@ -3,6 +3,9 @@
 // Happy path:   a call is peeked until it is whole -> carried out -> replied -> consumed.
 // A death:      the call is still in the socket: the next worker peeks it again and answers. What
 //               changes something carries a request id, so it happens once.
+// Too many:     whoever is no operator (root, or the user that outlived runs as) is refused; for an
+//               operator the connection that has been idle for the longest makes room. So one can
+//               always get through, and what a call is being carried out for is never cut off.
 // Waiting:      Run, Update, Rollback and Stop answer when it is over; meanwhile their call stays
 //               unconsumed and nothing waits in here.
 // Threads: one.
@@ -28,10 +31,13 @@ class ControlServer {
     luo::Caller caller;
     std::string outgoing;  // not sent yet
     size_t in_work = 0;    // bytes of the call that is being carried out, 0: none
+    uint64_t used = 0;     // when it was last heard of, in order
     bool more = false;
     Waiting waiting;
   };
   void accept_all();
+  // OK when there is a place for it, if need be somebody else's. EMFILE.
+  Status make_room(const Client& client);
   void ready(int number, uint32_t events);
   bool serve_one(Client& client);
   void reply(Client& client, const std::string& text, bool last);
@@ -49,6 +55,7 @@ class ControlServer {
   BorrowedFd listener_;
   std::unordered_map<int, Client> clients_;
   std::unique_ptr<char[]> buffer_;  // of one call
+  uint64_t uses_ = 0;
 };
 
 }  // namespace outlive::daemon

@@ -42,8 +42,8 @@ Result<UniqueFd> take_lock(const std::string& path) {
                 "another outlived (pid {}) is at this folder: stop it, or use --runtime-dir",
                 pid ? pid->substr(0, pid->find('\n')) : "unknown");
   }
-  TRY(sys::ftruncate(lock, 0));
-  TRY(sys::write_all(lock, fmt::format("{}\n", getpid())));
+  TRY(sys::ftruncate(lock, 0).context("{}", path));
+  TRY(sys::write_all(lock, fmt::format("{}\n", getpid())).context("{}", path));
   return lock;
 }
 
@@ -59,6 +59,17 @@ Result<UniqueFd> listen_at(const std::string& path, int type, mode_t mode) {
   return socket;
 }
 
+Result<UniqueFd> make_arena(uint64_t max_bytes) {
+  Result<UniqueFd> arena = kho::Arena::create_file(max_bytes);
+  if (!arena && arena.error().code == EFBIG) {
+    return fail(EFBIG,
+                "arena: {} bytes are above the limit of file sizes: raise it (ulimit -f), "
+                "or lower [kho] arena-max",
+                max_bytes);
+  }
+  return arena;
+}
+
 }  // namespace
 
 Result<Setup> Setup::make(const Config& config) {
@@ -66,7 +77,7 @@ Result<Setup> Setup::make(const Config& config) {
   setup.runtime = TRY(wire::make_runtime_dir(config.runtime_dir));
   setup.state_dir = choose_state_dir(config, setup.runtime);
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));
-  UniqueFd arena = TRY(kho::Arena::create_file(config.arena_max).context("arena"));
+  UniqueFd arena = TRY(make_arena(config.arena_max));
   UniqueFd device = TRY(listen_at(setup.runtime.liveupdate_socket(), SOCK_SEQPACKET, 0666));
   UniqueFd control = TRY(listen_at(setup.runtime.control_socket(), SOCK_STREAM, 0666));
   // From here on they belong to the table.

@@ -94,7 +94,9 @@ void Pages::trim() {
 Status Pages::grow(unsigned order) {
   const uint64_t start = align_up(high_water_, order_pages(order));
   if (start > count() || order_pages(order) > count() - start) {
-    return fail(ENOSPC, "arena: no folio of {} pages is free ({} of {} pages are)",
+    return fail(ENOSPC,
+                "arena: full, no folio of {} pages is free ({} of {} pages are): it needs a larger "
+                "arena-max, or less in it",
                 order_pages(order), free_pages(), count());
   }
   const uint64_t end = std::min(align_up(start + order_pages(order), kChunkPages), count());
