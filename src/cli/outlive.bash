@@ -26,7 +26,7 @@ _outlive() {
   local words=""
   case $prev in
     --runtime-dir) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); compopt -o filenames; return ;;
-    --html|--dtb) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames; return ;;
+    --html|--dtb|--image) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames; return ;;
     --restart) words="no on-failure always" ;;
     --policy) words="fail skip degrade" ;;
     --scope) words="service daemon host kernel" ;;
@@ -46,7 +46,7 @@ _outlive() {
       timeline) words="$(_outlive_names updates) --html $common" ;;
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
-      kho) words="dump --digest --dtb $common" ;;
+      kho) words="dump --image --digest --dtb $common" ;;
       status|fsck|version) words=$common ;;
     esac
   fi

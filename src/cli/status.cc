@@ -50,8 +50,8 @@ Result<int> run_status(Cli& cli) {
   Fields f(reply);
   if (const auto refused = f.maybe_text("refused")) {
     cli.warn(
-        fmt::format("inherited state refused: {}; it is held untouched, outlive.toml(5) "
-                    "on-incoming-failure says what can be done",
+        fmt::format("inherited state refused: {}; it is held untouched until outlived is ended "
+                    "(SIGTERM), and then it is gone",
                     *refused));
     return kExitRefused;
   }

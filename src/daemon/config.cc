@@ -146,9 +146,9 @@ Status read_liveupdate(Table& table, Config& config) {
   TRY(table.flag("enabled", config.liveupdate_enabled));
   TRY(table.text("on-incoming-failure", config.on_incoming_failure));
   const std::string& policy = config.on_incoming_failure;
-  if (policy != "hold" && policy != "fresh" && policy != "reboot") {
+  if (policy != "hold") {
     return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
-                       "hold, fresh or reboot is expected");
+                       "hold is expected: this version can do nothing else");
   }
   return table.done();
 }

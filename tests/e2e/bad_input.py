@@ -128,6 +128,8 @@ def configuration(world):
             ("[limits]\nfdz = 3\n", ("bad.toml:2:", "fdz", "unknown key")),
             ("[kho]\narena-max = \"much\"\n", ("bad.toml:2:", "arena-max", "much")),
             ("[wrong]\n", ("bad.toml:1:", "wrong")),
+            ("[liveupdate]\non-incoming-failure = \"fresh\"\n",
+             ("bad.toml:2:", "on-incoming-failure", "hold is expected")),
             ("[update]\nattempts = -1\n", ("bad.toml:2:", "attempts")),
             ("[kho\n", ("bad.toml:1:",)),
             ("[services.web]\ncommand = []\n", ("bad.toml:", "services.web")),

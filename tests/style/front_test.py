@@ -3,6 +3,7 @@
 
 front_test.py deps                      deps.sh lists, asks for nothing, installs, or says what to run
 front_test.py install --build BUILD     what is installed is what docs/files.md says; uninstall leaves nothing
+front_test.py outside --build BUILD     programs outside this tree build against what was installed
 """
 import argparse
 import os
@@ -141,6 +142,8 @@ class Install(unittest.TestCase):
         starts = [cell.split(",")[0] for cell in table]
         for name in files:
             self.assertTrue(any(name.startswith(s) for s in starts), f"{name} is in no row of docs/files.md")
+        for start in starts:
+            self.assertTrue(any(name.startswith(start) for name in files), f"{start}: in docs/files.md, not installed")
 
     def test_honours_destdir(self):
         root = self.prefix / "root"
@@ -166,12 +169,97 @@ class Install(unittest.TestCase):
         self.assertEqual(self.files(), ["victim"])
 
 
+# In a prefix that nobody searches by himself; what they print is that no outlived is there.
+PROGRAMS = {
+    "main.c": ("c99", """#include <outlive/outlive.h>
+#include <stdio.h>
+
+int main(void) {
+  outlive_client* client = NULL;
+  if (outlive_connect("/nowhere", 0, &client) == 0) return 1;
+  printf("%s: %s\\n", outlive_version(), outlive_error());
+  return 0;
+}
+"""),
+    "main.cc": ("c++17", """#include <outlive/outlive.hpp>
+
+#include <cstdio>
+
+int main() {
+  auto client = outlive::Client::connect("/nowhere");
+  if (client) return 1;
+  std::printf("%s: %s\\n", outlive_version(), client.error().text().c_str());
+  return 0;
+}
+"""),
+}
+CMAKE = """cmake_minimum_required(VERSION 3.16)
+project(outside LANGUAGES C CXX)
+find_package(outlive 0.1 REQUIRED)
+add_executable(c main.c)
+set_target_properties(c PROPERTIES C_STANDARD 99 C_EXTENSIONS OFF)
+add_executable(cxx main.cc)
+set_target_properties(cxx PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF)
+target_link_libraries(c PRIVATE outlive::outlive)
+target_link_libraries(cxx PRIVATE outlive::outlive)
+"""
+
+
+class Outside(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="outlive-outside-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.prefix, self.source = self.dir / "prefix", self.dir / "source"
+        self.run_it(ROOT / "scripts/install.sh", BUILD=str(BUILD), PREFIX=str(self.prefix), DESTDIR="")
+        self.source.mkdir()
+        for name, (_, text) in PROGRAMS.items():
+            (self.source / name).write_text(text)
+        (self.source / "CMakeLists.txt").write_text(CMAKE)
+
+    def run_it(self, *words, **more):
+        done = subprocess.run(words, env={**os.environ, **more}, stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True)
+        self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}{done.stdout}")
+        return done.stdout
+
+    def compilers(self):
+        """(C, C++) of every compiler that is there."""
+        for c, cxx in (("gcc", "g++"), ("clang", "clang++")):
+            if shutil.which(c) and shutil.which(cxx):
+                yield c, cxx
+            else:
+                print(f"no {c} and {cxx} here: not tried", file=sys.stderr)
+
+    def assert_works(self, program):
+        said = self.run_it(program, LD_LIBRARY_PATH=str(self.prefix / "lib"))
+        self.assertRegex(said, r"^\d+\.\d+\.\d+: .*/nowhere")
+
+    def test_cmake_package(self):
+        for c, cxx in self.compilers():
+            build = self.dir / f"build-{c}"
+            self.run_it("cmake", "-S", self.source, "-B", build, f"-DCMAKE_PREFIX_PATH={self.prefix}",
+                        f"-DCMAKE_C_COMPILER={c}", f"-DCMAKE_CXX_COMPILER={cxx}")
+            self.run_it("cmake", "--build", build)
+            self.assert_works(build / "c")
+            self.assert_works(build / "cxx")
+
+    def test_pkg_config(self):
+        flags = self.run_it("pkg-config", "--cflags", "--libs", "outlive",
+                            PKG_CONFIG_PATH=str(self.prefix / "lib/pkgconfig")).split()
+        for pair in self.compilers():
+            for compiler, (name, (standard, _)) in zip(pair, PROGRAMS.items()):
+                program = self.dir / f"{compiler}-program"
+                self.run_it(compiler, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                            self.source / name, "-o", program, *flags)
+                self.assert_works(program)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["deps", "install"])
+    parser.add_argument("what", choices=["deps", "install", "outside"])
     parser.add_argument("--build")
     args = parser.parse_args()
     BUILD = Path(args.build).resolve() if args.build else None
-    case = {"deps": Deps, "install": Install}[args.what]
+    case = {"deps": Deps, "install": Install, "outside": Outside}[args.what]
     suite = unittest.defaultTestLoader.loadTestsFromTestCase(case)
     sys.exit(not unittest.TextTestRunner(verbosity=2).run(suite).wasSuccessful())
