@@ -155,7 +155,8 @@ Result<Json> luo_json(std::span<const std::byte> bytes) {
 
 Result<Json> memblock_json(std::span<const std::byte> bytes) {
   Json regions = Json::array();
-  for (const kho::ReserveMem::Region& one : TRY(kho::parse_memblock(bytes))) {
+  const std::vector<kho::ReserveMem::Region> parsed = TRY(kho::parse_memblock(bytes));
+  for (const kho::ReserveMem::Region& one : parsed) {
     regions.push_back(
         {{"name", one.name}, {"start", wire::hex_text(one.start.value)}, {"size", one.size}});
   }
@@ -184,7 +185,9 @@ Result<Json> image_json(const std::string& path) {
   const UniqueFd file = TRY(sys::open(path, O_RDONLY));
   // By reading: what debugfs shows has no size and can't be mapped.
   std::string start(sizeof(abi::ArenaHeader::compatible), '\0');
-  start.resize(TRY(sys::read(file, std::as_writable_bytes(std::span(start))).context("{}", path)));
+  const size_t got =
+      TRY(sys::read(file, std::as_writable_bytes(std::span(start))).context("{}", path));
+  start.resize(got);
   if (start.starts_with("outlive-arena-")) return arena_json(file).context("{}", path);
   const std::string blob = TRY(sys::read_file(path));
   return blob_json(std::as_bytes(std::span(blob))).context("{}", path);
@@ -202,8 +205,11 @@ std::string blob_text(const Json& blob) {
 
 Result<std::string> image_text(const Json& image) {
   const std::string facts = blob_text(image);
-  if (image["kind"] == "arena") return TRY(dump_text(image));
-  if (image["kind"] == "root FDT") return facts + "\n" + TRY(subtree_table(image["subtrees"]));
+  if (image["kind"] == "arena") return dump_text(image);
+  if (image["kind"] == "root FDT") {
+    const std::string table = TRY(subtree_table(image["subtrees"]));
+    return facts + "\n" + table;
+  }
   if (image["kind"] != "memblock") return facts;
   Table table({"REGION", "START", ">SIZE"});
   for (const Json& region : image["regions"]) {
@@ -216,27 +222,26 @@ Result<std::string> image_text(const Json& image) {
 
 Result<int> run_dump(Cli& cli, const DumpOptions& options) {
   const bool live = options.image.empty();
-  const Json reply =
-      live ? TRY(cli.call_list("KhoDump", {{"digest_only", options.digest}}, "folios"))
-           : TRY(image_json(options.image));
-           if (!live && reply["kind"] != "arena" && (options.digest || !options.dtb.empty())) {
-             return fail(EINVAL,
-                         "{}: only an arena has a digest and a root FDT to write; this is a {}",
-                         options.image, reply["kind"].get<std::string>());
-           }
-           if (!options.dtb.empty()) return write_dtb(cli, reply, options.dtb);
-           if (options.digest) {
-             Fields f(reply);
-             const std::string digest = f.text("digest");
-             TRY(f.check());
-             if (cli.json) return cli.print_json({{"digest", digest}});
-             cli.print(clean(digest) + "\n");
-             return kExitOk;
-           }
-           if (cli.json) return cli.print_json(reply);
-           const std::string text = live ? TRY(dump_text(reply)) : TRY(image_text(reply));
-           cli.print(text);
-           return kExitOk;
+  Result<Json> read = live ? cli.call_list("KhoDump", {{"digest_only", options.digest}}, "folios")
+                           : image_json(options.image);
+  const Json reply = TRY(std::move(read));
+  if (!live && reply["kind"] != "arena" && (options.digest || !options.dtb.empty())) {
+    return fail(EINVAL, "{}: only an arena has a digest and a root FDT to write; this is a {}",
+                options.image, reply["kind"].get<std::string>());
+  }
+  if (!options.dtb.empty()) return write_dtb(cli, reply, options.dtb);
+  if (options.digest) {
+    Fields f(reply);
+    const std::string digest = f.text("digest");
+    TRY(f.check());
+    if (cli.json) return cli.print_json({{"digest", digest}});
+    cli.print(clean(digest) + "\n");
+    return kExitOk;
+  }
+  if (cli.json) return cli.print_json(reply);
+  const std::string text = TRY(live ? dump_text(reply) : image_text(reply));
+  cli.print(text);
+  return kExitOk;
 }
 
 }  // namespace

@@ -81,10 +81,9 @@ std::optional<Answer> Methods::run_news(const Waiting& waiting, const abi::Servi
     default:
       return std::nullopt;
   }
-  const auto exit = machine::ChildExit::from_packed(0, service.exit_status);
   const Json error{{"errno", ECHILD},
                    {"message", fmt::format("service '{}' ended before it was ready: {}",
-                                           service.name, exit.text())},
+                                           service.name, supervisor_.why_ended(service))},
                    {"log", supervisor_.last_words(service, 10)}};
   return Answer{wire::error_text("org.outlive.Orchestrator.Failed", error), true};
 }

@@ -220,6 +220,7 @@ Status Supervisor::open_listeners(abi::ServiceSlot& service, const ServiceSpec& 
 
 void Supervisor::launch(abi::ServiceSlot& service) {
   const uint64_t address = parts_->core.services().address_of(service);
+  late_.erase(address);
   const ServiceSpec spec = spec_of(service);
   abi::ProcessWords process = kNoProcess;
   Result<machine::LaunchSpec> prepared = launch_spec(service, spec, process, -1);

@@ -74,6 +74,8 @@ class Supervisor final : public luo::UpdateHost {
   void tick(uint64_t now_ns);
   uint64_t next_deadline() const;
   ServiceSpec spec_of(const abi::ServiceSlot& service) const;
+  // Why its last process is no more.
+  std::string why_ended(const abi::ServiceSlot& service) const;
   std::vector<std::string> last_words(const abi::ServiceSlot& service, size_t lines) const;
   ServiceLogs& logs() { return logs_; }
   Observer observer;
@@ -122,6 +124,7 @@ class Supervisor final : public luo::UpdateHost {
   ServiceLogs logs_;
   std::map<uint64_t, uint64_t> due_;  // service address: when to start it, settle it or kill it
   std::map<uint64_t, machine::ChildExit> last_exit_;  // of services whose update decides first
+  std::map<uint64_t, uint64_t> late_;                 // killed: not ready within so many ms
   std::set<uint64_t> up_for_long_;                    // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;

@@ -240,6 +240,7 @@ void Supervisor::tick(uint64_t now_ns) {
           due_[address] = service->current.start_ns + parts_->config.times.ready;
         } else {
           log_error("service '{}': did not say READY in time, it is killed", service->name);
+          late_[address] = (parts_->now() - service->current.start_ns) / 1'000'000;
           kill_group(service->current.pid, SIGKILL);
         }
         break;
@@ -266,6 +267,17 @@ void Supervisor::tick(uint64_t now_ns) {
     static_cast<void>(taken);
     break;  // the update may have changed the map
   }
+}
+
+std::string Supervisor::why_ended(const abi::ServiceSlot& service) const {
+  const auto late = late_.find(parts_->core.services().address_of(service));
+  if (late != late_.end()) {
+    return fmt::format(
+        "killed, as it was not ready after {} ms (did it say READY=1? "
+        "--ready-timeout gives it more)",
+        late->second);
+  }
+  return machine::ChildExit::from_packed(0, service.exit_status).text();
 }
 
 uint64_t Supervisor::next_deadline() const {

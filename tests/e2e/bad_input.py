@@ -63,6 +63,15 @@ def runs_already(world):
 
 
 @case
+def never_ready(world):
+    """It says why it was killed, not only that it was."""
+    wrong(world.outlive("run", "late", "--notify", "--ready-timeout", "200ms", "--restart", "no", "--",
+                        "/bin/sleep", "1000"), 1, "'late'", "not ready after", "READY=1",
+          "--ready-timeout")
+    world.must("stop", "late")
+
+
+@case
 def socket_absent(world):
     """Is outlived running? Which paths were tried?"""
     nowhere = world.path("nowhere")
