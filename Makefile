@@ -9,11 +9,12 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
+	@echo 'make test-sanitizers   the same with ASan and UBSan, then with TSan'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
@@ -21,8 +22,8 @@ help:
 	@echo 'make format     format the sources (clang-format-14)'
 	@echo 'make clean      remove $(BUILD)'
 	@echo
-	@echo 'demo, test, bench and build first list the Debian packages that are missing, and install them:'
-	@echo 'they ask once on a terminal; with YES=1, or without a terminal, they do not ask.'
+	@echo 'What builds lists the Debian packages that are missing first, and installs them: it asks once'
+	@echo 'on a terminal; with YES=1, or without a terminal, it does not ask.'
 
 demo:
 	@scripts/deps.sh build demo
@@ -33,6 +34,10 @@ test:
 	@scripts/deps.sh build test
 	@scripts/build.sh all
 	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --no-tests=error
+
+test-sanitizers:
+	@scripts/deps.sh build test
+	@scripts/sanitizers.sh
 
 bench:
 	@scripts/deps.sh build bench

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Configures (preset release) and builds the targets named, by default all of them.
+# Configures and builds the targets named, by default all of them.
 #
-#   BUILD=build/release JOBS=2 scripts/build.sh [TARGET...]
+#   PRESET=release BUILD=build/release JOBS=2 scripts/build.sh [TARGET...]
 #
 # Writes only below $BUILD, and into ccache's own folder where that can be written.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${BUILD:-build/release}
+preset=${PRESET:-release}
+build=${BUILD:-build/$preset}
 jobs=${JOBS:-$(nproc)}
 
 say() { printf 'build: %s\n' "$*" >&2; }
@@ -42,7 +43,7 @@ for tool in cmake ninja g++; do
 done
 
 say "configuring $build"
-cmake --preset release -B "$build" --log-level=NOTICE "${extra[@]}" >&2
+cmake --preset "$preset" -B "$build" --log-level=NOTICE "${extra[@]}" >&2
 targets=("$@")
 [[ ${#targets[@]} -gt 0 ]] || targets=(all)
 say "building ${targets[*]} with $jobs jobs (the first time takes minutes)"

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from world import Failed, Kv, World, wait_for
+from world import PATIENCE, Failed, Kv, World, wait_for
 
 ROLLBACKS = {
     "crash-at-start": "exits at once",
@@ -128,7 +128,7 @@ class Demo:
     def update_to(self, version, *more, kill_worker=False):
         """Runs one update; returns its exit code and reply."""
         words = ["update", "kv", "--json", "--progress", "--ready-timeout",
-                 "1s" if "--break=never-ready" in more else "10s", "--",
+                 "1s" if "--break=never-ready" in more else f"{10 * PATIENCE:.0f}s", "--",
                  self.world.program(f"kv-v{version}"), *self.arguments, *more]
         start = time.monotonic_ns()
         process = self.world.start(self.world.program("outlive"), *words, stdin=subprocess.DEVNULL,
@@ -139,7 +139,7 @@ class Demo:
             os.kill(self.pid_worker, signal.SIGKILL)
             self.worker_kills += 1
             self.killed_at = step.split(": ")[-1]
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=60 * PATIENCE)
         self.load.tell(f"window {start} {time.monotonic_ns()}")
         try:
             reply = json.loads(out)
@@ -241,6 +241,7 @@ class Demo:
     def judge(self):
         self.world.outlive("fsck")
         say("outlive fsck: clean")
+        self.world.expect_no_findings()
         seen = self.load.report()
         say(f"after the kills of kv the clients connected again {seen['reconnects_after_kill']} times; "
             f"latency p50 {seen['latency_p50_us']} us, p99 {seen['latency_p99_us']} us")
@@ -279,7 +280,7 @@ def main():
     options = parse()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, stop_at)
-    signal.alarm(options.limit)
+    signal.alarm(int(options.limit * PATIENCE))
     world = None
     try:
         world = World(options.bin_dir)
@@ -294,6 +295,7 @@ def main():
             signal.signal(number, signal.SIG_IGN)  # ending takes a moment: not half of it
         if code and world.outlived:
             print("--- outlived's last words\n" + world.log_of("outlived.log"), flush=True)
+            print(world.findings(), end="", flush=True)
         world.close()
     # One line, whatever the reason had in it.
     print("demo: " + " ".join(verdict.split()), flush=True)

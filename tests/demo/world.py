@@ -10,15 +10,20 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import sanitizers  # noqa: E402 - of tests/
+from sanitizers import PATIENCE  # noqa: E402
 
 
 class Failed(Exception):
     """The demo can't go on, or something was not as promised. The text says why."""
 
 
-def wait_for(what, question, seconds=20.0):
+def wait_for(what, question, seconds=20.0 * PATIENCE):
     """Asks until the answer is true; returns it."""
     end = time.monotonic() + seconds
     while True:
@@ -36,7 +41,7 @@ class Kv:
     def __init__(self, port):
         self.port = port
 
-    def ask(self, *words, timeout=15.0):
+    def ask(self, *words, timeout=15.0 * PATIENCE):
         request = b"*%d\r\n" % len(words)
         for word in words:
             request += b"$%d\r\n%s\r\n" % (len(word), word.encode())
@@ -74,7 +79,8 @@ class World:
         self.children = []
         self.services = set()  # pids of kv, for the case that outlived can't end them
         self.outlived = None
-        self.environment = dict(os.environ, OUTLIVE_RUNTIME_DIR=self.runtime)
+        self.environment = dict(sanitizers.environment(os.environ, self.dir),
+                                OUTLIVE_RUNTIME_DIR=self.runtime)
 
     def program(self, name):
         return os.path.join(self.bin, name)
@@ -109,7 +115,7 @@ class World:
 
         wait_for("outlived", answers)
 
-    def outlive(self, *words, check=True, timeout=60):
+    def outlive(self, *words, check=True, timeout=60 * PATIENCE):
         done = subprocess.run([self.program("outlive"), *words], env=self.environment, timeout=timeout,
                               capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if check and done.returncode != 0:
@@ -124,6 +130,13 @@ class World:
         return self.outlive_json("status")["pid_worker"]
 
     # ---- the end --------------------------------------------------------------------------------
+
+    def findings(self):
+        return sanitizers.findings(self.dir)
+
+    def expect_no_findings(self):
+        if self.findings():
+            raise Failed("a sanitizer found something")
 
     def close(self):
         for process in self.children:
@@ -143,8 +156,8 @@ class World:
 
     def stop_outlived(self):
         try:
-            self.outlive("stop", "--daemon", "--force", check=False, timeout=10)
-            self.outlived.wait(timeout=10)
+            self.outlive("stop", "--daemon", "--force", check=False, timeout=10 * PATIENCE)
+            self.outlived.wait(timeout=10 * PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(self.outlived.pid, signal.SIGKILL)  # its own session: keeper, worker, spare
             self.outlived.wait()

@@ -22,8 +22,11 @@ import time
 import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(HERE))
+import sanitizers  # noqa: E402 - of tests/
+
 SERVICE = os.path.join(HERE, "service.py")
-PATIENCE = 30.0  # seconds; the machine may be busy
+PATIENCE = 30.0 * sanitizers.PATIENCE  # seconds; the machine may be busy
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -144,8 +147,8 @@ class World:
         self.dir = tempfile.mkdtemp(prefix="oe", dir="/tmp")  # short: a socket's path has 107 bytes
         self.runtime = self.dir + "/run"
         self.daemon = None
-        self.environment = dict(os.environ, OUTLIVE_RUNTIME_DIR=self.runtime,
-                                PYTHONDONTWRITEBYTECODE="1")
+        self.environment = dict(sanitizers.environment(os.environ, self.dir),
+                                OUTLIVE_RUNTIME_DIR=self.runtime, PYTHONDONTWRITEBYTECODE="1")
         for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID"):
             self.environment.pop(name, None)
 
@@ -168,7 +171,7 @@ class World:
         World.popen.append(process)
         return process
 
-    def run(self, *words, env=None, timeout=60, **more):
+    def run(self, *words, env=None, timeout=2 * PATIENCE, **more):
         """A command to its end."""
         return Done(subprocess.run(words, env=env or self.environment, timeout=timeout, text=True,
                                    capture_output=True, stdin=subprocess.DEVNULL, **more))
@@ -257,6 +260,7 @@ class World:
                 with open(path, errors="replace") as file:
                     lines = file.readlines()[-60:]
                 print(f"--- {os.path.basename(path)}, its end:\n{''.join(lines)}", file=sys.stderr)
+        print(sanitizers.findings(self.dir), end="", file=sys.stderr)
 
     def expect_clean(self):
         """fsck finds nothing wrong."""
@@ -281,6 +285,10 @@ class World:
         return done
 
     # ---- the end --------------------------------------------------------------------------------
+
+    def expect_no_findings(self):
+        found = sanitizers.findings(self.dir)
+        check(not found, f"a sanitizer found:\n{found}")
 
     def close(self):
         """Ends whatever is still there; returns what would have been left behind."""
@@ -313,6 +321,7 @@ def main(test):
     signal.signal(signal.SIGTERM, stop)
     try:
         test(world)
+        world.expect_no_findings()
     except Skipped as reason:
         print(f"skipped: {reason}")
         code = 77
