@@ -110,8 +110,12 @@ void Supervisor::start() {
           due_[parts_->core.services().address_of(*service)] = parts_->now() + kSettle;
         }
         break;
+      case ServiceState::kRunning:
+        // The worker before noted the end of its process, and died before what follows from it.
+        if (service->current.pid == 0) go_on(*service);
+        break;
       case ServiceState::kStopping:
-        terminate(*service);
+        service->current.pid == 0 ? stop(*service) : terminate(*service);
         break;
       case ServiceState::kBackoff:
         due_[parts_->core.services().address_of(*service)] = parts_->now();

@@ -109,7 +109,7 @@ class Supervisor final : public luo::UpdateHost {
   Result<luo::Session*> internal_session(abi::ServiceSlot& service, std::string_view name);
   std::string internal_name(const abi::ServiceSlot& service, std::string_view name) const;
   void died(abi::ServiceSlot& service, const machine::ChildExit& exit);
-  void go_on(abi::ServiceSlot& service, uint64_t address, const machine::ChildExit& exit);
+  void go_on(abi::ServiceSlot& service);
   void set_state(abi::ServiceSlot& service, abi::ServiceState state);
   void terminate(abi::ServiceSlot& service);
   void forget_process(luo::Change& change, abi::ProcessWords& words);
@@ -123,9 +123,8 @@ class Supervisor final : public luo::UpdateHost {
   std::unique_ptr<NotifySockets> notify_;
   ServiceLogs logs_;
   std::map<uint64_t, uint64_t> due_;  // service address: when to start it, settle it or kill it
-  std::map<uint64_t, machine::ChildExit> last_exit_;  // of services whose update decides first
-  std::map<uint64_t, uint64_t> late_;                 // killed: not ready within so many ms
-  std::set<uint64_t> up_for_long_;                    // services whose last process was
+  std::map<uint64_t, uint64_t> late_;  // killed: not ready within so many ms
+  std::set<uint64_t> up_for_long_;    // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;
   std::map<int64_t, uint64_t> settling_;  // pids of successors that say nothing: ready at this time

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/device.h"
@@ -85,6 +86,7 @@ void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit)
       forget_process(change, service.current);
       change.commit();
     }
+    FAULT_POINT("daemon.ended");
     log_info("service '{}': stopped", service.name);
     parts_->core.remove_service(service);
     observer.service_gone(address);
@@ -97,20 +99,18 @@ void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit)
     change.set(service.exit_status, exit.packed());
     change.commit();
   }
-  // An update that goes forward brings the next process itself; one that is being cancelled calls
-  // idle() when it is over. After commit it was the next one that died: it is started again.
-  const abi::UpdateSlot* update = parts_->core.updates().active(service);
-  if (update != nullptr && update->step < static_cast<uint64_t>(abi::UpdateStep::kCommit)) {
-    last_exit_[address] = exit;
-    return;
-  }
-  go_on(service, address, exit);
+  FAULT_POINT("daemon.ended");
+  go_on(service);
 }
 
 // Nobody serves: what follows is the restart policy's.
-void Supervisor::go_on(abi::ServiceSlot& service, uint64_t address,
-                       const machine::ChildExit& exit) {
-  last_exit_.erase(address);
+void Supervisor::go_on(abi::ServiceSlot& service) {
+  // An update that goes forward brings the next process itself; one that is being cancelled calls
+  // idle() when it is over. After commit it was the next one that died: it is started again.
+  const abi::UpdateSlot* update = parts_->core.updates().active(service);
+  if (update != nullptr && update->step < static_cast<uint64_t>(abi::UpdateStep::kCommit)) return;
+  const uint64_t address = parts_->core.services().address_of(service);
+  const auto exit = machine::ChildExit::from_packed(0, service.exit_status);
   const ServiceSpec spec = spec_of(service);
   const bool clean = exit.code == CLD_EXITED && exit.status == 0;
   // A first start that fails has failed; one that had served and is being restarted is tried again.

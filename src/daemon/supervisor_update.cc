@@ -107,8 +107,7 @@ void Supervisor::idle(abi::ServiceSlot& service) {
   // It may have died while a cancel waited for the successor's end: then nobody serves.
   const auto state = static_cast<abi::ServiceState>(service.state);
   if (state == abi::ServiceState::kRunning && service.current.pid == 0) {
-    const uint64_t address = parts_->core.services().address_of(service);
-    go_on(service, address, last_exit_[address]);
+    go_on(service);
     return;
   }
   observer.service_changed(service);
