@@ -10,10 +10,10 @@ from harness import ask, check, equal, free_port, main, wait_for
 from protocol import Wire, fd_body, session_body
 
 
-def flood(world):
+def flood(world, name="flood"):
     """Requests without reading one reply, until the socket is full; then hangs up."""
     device = Wire.connect(world.runtime)
-    session = device.create_session("flood")
+    session = device.create_session(name)
     session.sock.setblocking(False)
     fd = os.memfd_create("flood")
     try:
@@ -62,8 +62,17 @@ def test(world):
     wait_for("the flood's session to end", lambda: world.status()["sessions"] == 1)
     wait_for("what it left to be closed", lambda: world.expect_clean())
     fds = world.fds_of(keeper)
-    threads = [threading.Thread(target=what, args=(world,))
-               for what in (flood, half_a_message, half_a_call) for _ in range(3)]
+    failed = []
+
+    def attempt(what, *more):
+        try:
+            what(world, *more)
+        except Exception as error:
+            failed.append(f"{what.__name__}: {error!r}")
+
+    whats = [(flood, f"flood{number}") for number in range(3)]
+    whats += 3 * [(half_a_message,), (half_a_call,)]
+    threads = [threading.Thread(target=attempt, args=what) for what in whats]
     for thread in threads:
         thread.start()
     for count in range(1, 11):
@@ -71,6 +80,7 @@ def test(world):
     for thread in threads:
         thread.join(60)
         check(not thread.is_alive(), "a client hangs")
+    equal(failed, [], "what clients ran into")
     wait_for("their sessions to end", lambda: world.status()["sessions"] == 1)
     wait_for("their fds to be closed", lambda: world.fds_of(keeper) <= fds)
     operator_leaves(world, port)
