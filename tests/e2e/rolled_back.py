@@ -6,14 +6,14 @@ import socket
 from harness import Failed, contains, equal, free_port, is_alive, wait_for
 
 
-def rolled_back(world, cases):
-    """cases: (options of the first version, options of the successor, words of the reason)."""
-    world.start_outlived("[update]\nready-timeout-ms = 1500\nprepare-timeout-ms = 700\n"
-                         "freeze-timeout-ms = 700\nadopt-timeout-ms = 700\n")
-    for number, (old_options, new_options, reason) in enumerate(cases, 1):
+def rolled_back(world, cases, config=""):
+    """cases: (options of the first version, options of the successor, words of the reason[, options
+    of outlive]). Limits are short where nobody answers, and nowhere else: a busy machine needs them."""
+    world.start_outlived(config)
+    for number, (old_options, new_options, reason, *more) in enumerate(cases, 1):
         name, port = f"web{number}", free_port()
         world.run_service(name, port, *old_options)
-        one_case(world, name, port, new_options, reason)
+        one_case(world, name, port, new_options, reason, *more)
     world.expect_clean()
     world.stop_outlived()
 
@@ -22,7 +22,7 @@ def digest(world):
     return world.must("kho", "dump", "--digest").out
 
 
-def one_case(world, name, port, new_options, reason):
+def one_case(world, name, port, new_options, reason, run=()):
     before = world.service(name)
     with socket.create_connection(("127.0.0.1", port), timeout=30) as kept:
         lines = kept.makefile("r")
@@ -33,7 +33,7 @@ def one_case(world, name, port, new_options, reason):
 
         hello(1)
         words = digest(world)
-        done = world.update_service(name, port, *new_options)
+        done = world.update_service(name, port, *new_options, run=run)
         equal(done.code, 3, f"{reason}: exit code ({done.out}{done.err})")
         contains(done.out, "rolled back", reason)
         contains(done.out, reason, "the reason")

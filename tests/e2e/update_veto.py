@@ -10,9 +10,10 @@ def test(world):
         (["--at", "prepare=veto"], [], "the old one vetoed prepare: told to veto prepare"),
         (["--at", "freeze=veto"], [], "the old one vetoed freeze: told to veto freeze"),
         ([], ["--at", "adopt=veto"], "the successor vetoed adopt: told to veto adopt"),
-        ([], ["--at", "start=hang"], "the successor did not answer start in time"),
+        ([], ["--at", "start=hang"], "the successor did not answer start in time",
+         ["--ready-timeout", "1s"]),
         ([], ["--at", "adopt=hang"], "the successor did not answer offer in time"),
-    ])
+    ], "[update]\nadopt-timeout-ms = 3000\n")
 
 
 main(test)
