@@ -122,9 +122,9 @@ class Supervisor final : public luo::UpdateHost {
   Device* device_ = nullptr;
   std::unique_ptr<NotifySockets> notify_;
   ServiceLogs logs_;
-  std::map<uint64_t, uint64_t> due_;  // service address: when to start it, settle it or kill it
+  std::map<uint64_t, uint64_t> due_;   // service address: when to start it, settle it or kill it
   std::map<uint64_t, uint64_t> late_;  // killed: not ready within so many ms
-  std::set<uint64_t> up_for_long_;    // services whose last process was
+  std::set<uint64_t> up_for_long_;     // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;
   std::map<int64_t, uint64_t> settling_;  // pids of successors that say nothing: ready at this time
