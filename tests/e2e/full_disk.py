@@ -12,7 +12,9 @@ from protocol import Refused, Wire
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MNT_DETACH = 2
 libc = ctypes.CDLL(None, use_errno=True)
+disks = []
 
 
 def private_mounts():
@@ -34,6 +36,7 @@ def tiny_disk(path, options):
     if libc.mount(b"tiny", path.encode(), b"tmpfs", 0, options.encode()) != 0:
         raise Skipped(f"no tmpfs: {os.strerror(ctypes.get_errno())}")
     os.chmod(path, 0o755)
+    disks.append(path)
     return path
 
 
@@ -147,6 +150,14 @@ def log_at_its_limit(world):
 
 def test(world):
     private_mounts()
+    try:
+        with_disks(world)
+    finally:  # a folder that something is mounted on can't be removed
+        for disk in disks:
+            libc.umount2(disk.encode(), MNT_DETACH)
+
+
+def with_disks(world):
     start_on_full(world)
     limits_at_start(world)
     disk = tiny_disk(world.path("disk"), "size=256k,nr_inodes=64")
