@@ -266,6 +266,7 @@ method KhoDump(digest_only: bool, after: ?string) -> (
   root_fdt_hex: ?string,
   subtrees: ?[](name: string, address: string, size: int),
   folios: ?[](address: string, order: int, owner: string),
+  notes: ?[](uid: int, name: string, address: string, size: int),
   tracker_matches: ?bool,
   corrections: ?int,
   next: ?string

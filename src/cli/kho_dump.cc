@@ -51,6 +51,21 @@ Result<std::string> subtree_table(const Json& subtrees) {
   return table.empty() ? std::string("no subtrees\n") : table.text();
 }
 
+// Clients' own small blobs; "" of an image, where only the memory layer is read.
+Result<std::string> note_table(const Json& reply) {
+  if (!reply.contains("notes") || reply["notes"].empty()) return std::string();
+  Fields all(reply);
+  Table table({"NOTE", ">UID", "ADDRESS", ">SIZE"});
+  for (const Json& note : all.array("notes")) {
+    Fields f(note);
+    table.row({f.text("name"), fmt::format("{}", f.number("uid")), "0x" + f.text("address"),
+               fmt::format("{}", f.number("size"))});
+    TRY(f.check());
+  }
+  TRY(all.check());
+  return table.text() + "\n";
+}
+
 Result<std::string> folio_table(const Json& folios) {
   Table table({"FOLIO", ">ORDER", ">SIZE", "OWNER"});
   for (const Json& folio : folios) {
@@ -80,6 +95,7 @@ Result<std::string> dump_text(const Json& reply) {
   TRY(f.check());
   text += TRY(subtree_table(subtrees));
   text += "\n";
+  text += TRY(note_table(reply));
   text += TRY(folio_table(folios));
   return text;
 }

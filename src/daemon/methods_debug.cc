@@ -98,10 +98,19 @@ Result<std::optional<Json>> Methods::kho_dump(const luo::Caller& caller, const J
                           {"order", folio.order},
                           {"owner", kho::owner_name(folio.owner)}});
   }
+  // What clients have added: records of their own, one a uid and name.
+  Json notes = Json::array();
+  parts_.core.subtrees().for_each([&](const abi::ClientSubtreeSlot& slot) {
+    notes.push_back(Json{{"uid", slot.uid},
+                         {"name", slot.name},
+                         {"address", wire::hex_text(slot.address)},
+                         {"size", slot.size}});
+  });
   return std::optional(Json{{"digest", digest},
                             {"root_fdt_hex", hex(dump.root_fdt)},
                             {"subtrees", std::move(subtrees)},
                             {"folios", std::move(folios)},
+                            {"notes", std::move(notes)},
                             {"tracker_matches", dump.tracker_difference == 0},
                             {"corrections", parts_.leaks_corrected},
                             {"next", next}});

@@ -37,6 +37,12 @@ def test(world):
     for wanted in ("LUO", "memblock"):
         check(wanted in names, f"subtree {wanted} is not in {names}")
     check(len(dump["folios"]) > 20, f"only {len(dump['folios'])} folios")
+    notes = {one["name"]: one for one in dump["notes"]}
+    equal(sorted(notes), sorted(f"note{number}" for number in range(20)), "clients' notes")
+    equal((notes["note3"]["uid"], notes["note3"]["size"]), (os.geteuid(), 1024), "one of them")
+    heads = {one["address"] for one in dump["folios"]}
+    check(all(one["address"] in heads for one in notes.values()), "a note is in no folio")
+    contains(world.must("kho", "dump").out, "note19", "the table")
 
     blob = world.path("root.dtb")
     world.must("kho", "dump", "--dtb", blob)
