@@ -43,6 +43,7 @@ Result<Json> Cli::call_qualified(const std::string& method, const Json& paramete
     wire::VarlinkClient* connection = TRY(client());
     Result<Json> reply = connection->call(method, parameters);
     failure_ = connection->failure();
+    repeated_ = attempt > 1;
     if (reply || failure_) return reply;
     client_.reset();
     if (reply.error().code != ECONNRESET || attempt == kAttempts) return reply;

@@ -40,6 +40,7 @@ class Cli {
   // Calls org.outlive.Orchestrator.METHOD. When outlived's worker dies in the middle the call is
   // made again: calls that change something carry a request_id, so it is done once.
   Result<Json> call(const char* method, const Json& parameters = Json::object());
+  bool repeated() const { return repeated_; }  // the last call was made again
   // As call(), with every part of a list in one array under `key`.
   Result<Json> call_list(const char* method, Json parameters, const char* key);
   // With "more": `each` gets the replies before the last, `tick` runs about ten times a second.
@@ -69,6 +70,7 @@ class Cli {
   Surroundings around_;
   std::optional<wire::VarlinkClient> client_;
   std::optional<wire::VarlinkReply> failure_;
+  bool repeated_ = false;
   int output_error_ = 0;  // errno of the first print that failed
 };
 

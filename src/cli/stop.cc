@@ -22,7 +22,10 @@ Result<int> run_stop(Cli& cli, const StopOptions& options) {
   Json parameters = {{"daemon", options.daemon}, {"force", options.force}};
   parameters["request_id"] = TRY(new_request_id());
   if (!options.daemon) parameters["service"] = options.service;
-  const Json reply = TRY(cli.call("Stop", parameters));
+  Result<Json> answer = cli.call("Stop", parameters);
+  // Asked again, because outlived's worker was replaced: the first time has done it.
+  if (!answer && answer.error().code == ENOENT && cli.repeated()) answer = Json::object();
+  const Json reply = TRY(std::move(answer));
   if (cli.json) return cli.print_json(reply);
   cli.print(options.daemon ? "stopped outlived\n"
                            : fmt::format("stopped {}\n", clean(options.service)));

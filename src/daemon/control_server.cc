@@ -223,8 +223,9 @@ void ControlServer::service_changed(const abi::ServiceSlot& service) {
     if (client.waiting.what == Waiting::For::kRun) {
       return methods_.run_news(client.waiting, service);
     }
-    if (client.waiting.what == Waiting::For::kUpdate && !client.waiting.begun) {
-      return methods_.begin_update(client.waiting);
+    if (client.waiting.what == Waiting::For::kUpdate) {
+      return client.waiting.begun ? methods_.update_lost(service)
+                                  : methods_.begin_update(client.waiting);
     }
     return std::nullopt;
   });

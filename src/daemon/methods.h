@@ -45,6 +45,7 @@ class Methods {
                                Waiting& waiting);
   // News for somebody who waits. nullopt: nothing to say.
   std::optional<Answer> run_news(const Waiting& waiting, const abi::ServiceSlot& service);
+  std::optional<Answer> update_lost(const abi::ServiceSlot& service);
   std::optional<Answer> update_news(const Waiting& waiting, const abi::UpdateSlot& update,
                                     bool over);
   // The service has become free: begins the update that waits for that.

@@ -1,4 +1,5 @@
 // Run, Update, Rollback.
+#include "abi/orchestrator_varlink.h"
 #include "daemon/device.h"
 #include "daemon/listen_address.h"
 #include "daemon/methods.h"
@@ -19,8 +20,7 @@ bool same(const uint64_t (&slot)[2], const wire::RequestId& id) {
 
 }  // namespace
 
-// ---- Run
-// --------------------------------------------------------------------------------------------
+// ---- Run ----------------------------------------------------------------------------------------
 
 Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& parameters,
                                          Waiting& waiting) {
@@ -85,11 +85,10 @@ std::optional<Answer> Methods::run_news(const Waiting& waiting, const abi::Servi
                    {"message", fmt::format("service '{}' ended before it was ready: {}",
                                            service.name, supervisor_.why_ended(service))},
                    {"log", supervisor_.last_words(service, 10)}};
-  return Answer{wire::error_text("org.outlive.Orchestrator.Failed", error), true};
+  return Answer{wire::error_text(abi::kErrorFailed, error), true};
 }
 
-// ---- Update and Rollback
-// ---------------------------------------------------------------------------
+// ---- Update and Rollback ------------------------------------------------------------------------
 
 Result<std::optional<Json>> Methods::update(const luo::Caller& caller, const Json& parameters,
                                             Waiting& waiting) {
@@ -184,6 +183,26 @@ std::optional<Answer> Methods::begin_update(Waiting& waiting) {
     waiting.failed = begun.take_error();
   }
   return Answer{wire::error_text(waiting.failed), true};
+}
+
+// Committed, and then down for good: there is no version that could say finish.
+std::optional<Answer> Methods::update_lost(const abi::ServiceSlot& service) {
+  const auto state = static_cast<abi::ServiceState>(service.state);
+  const abi::UpdateSlot* update = parts_.core.updates().active(service);
+  const bool down = state == abi::ServiceState::kFailed || state == abi::ServiceState::kStopped;
+  if (!down || update == nullptr ||
+      static_cast<abi::UpdateStep>(update->step) != abi::UpdateStep::kCommit) {
+    return std::nullopt;
+  }
+  const Json error{
+      {"errno", ECHILD},
+      {"message",
+       fmt::format(
+           "service '{}': the update was committed, and then the new version ended for good "
+           "({}): what it had is kept, `outlive run {}` starts a version with it",
+           service.name, supervisor_.why_ended(service), service.name)},
+      {"log", supervisor_.last_words(service, 10)}};
+  return Answer{wire::error_text(abi::kErrorFailed, error), true};
 }
 
 std::optional<Answer> Methods::update_news(const Waiting& waiting, const abi::UpdateSlot& update,

@@ -144,6 +144,10 @@ void Supervisor::go_on(abi::ServiceSlot& service) {
     log_error("service '{}': ended {} times in a row, it is not started again", service.name,
               deaths);
   }
+  if (!again) {
+    parts_->core.updates().given_up(
+        service, fmt::format("committed, and then it ended for good ({})", exit.text()));
+  }
 }
 
 void Supervisor::set_state(abi::ServiceSlot& service, ServiceState state) {

@@ -96,6 +96,9 @@ class Updates {
   // A session of the service was finished or adopted: the update may be over.
   void sessions_changed(abi::ServiceSlot& service);
   void connection_closed(uint64_t connection);
+  // After commit the service is down for good: nobody will say finish. The update ends with this
+  // reason, its old one leaves; what was preserved stays offered to whoever is started next.
+  void given_up(abi::ServiceSlot& service, std::string_view reason);
   // Its record is about to go: an update that is past commit ends with it, and the old one too.
   void service_removed(const abi::ServiceSlot& service);
   void tick(uint64_t now_ns);

@@ -137,6 +137,22 @@ void Updates::sessions_changed(abi::ServiceSlot& service) {
   if (static_cast<UpdateStep>(update->slot->step) == UpdateStep::kCommit) finish(*update);
 }
 
+void Updates::given_up(abi::ServiceSlot& service, std::string_view reason) {
+  Active* update = active_of(service);
+  if (update == nullptr || static_cast<UpdateStep>(update->slot->step) != UpdateStep::kCommit) {
+    return;
+  }
+  log_warning("update {:x}: service '{}': {}", update->slot->header.id, service.name, reason);
+  update->timeline.end("successor", "finish", now());
+  {
+    Change change(*context_.records);
+    change.set(update->slot->result, int64_t{ECHILD});
+    change.set_text(update->slot->reason, reason);
+    change.commit();
+  }
+  retire(*update);
+}
+
 void Updates::service_removed(const abi::ServiceSlot& service) {
   const Active* update = active_of(service);
   if (update == nullptr) return;

@@ -193,6 +193,30 @@ TEST(Update, AfterCommitNothingRollsBack) {
   EXPECT_EQ(w.state(), State::kUpdated);
 }
 
+TEST(Update, CommittedAndThenDownForGoodIsOver) {
+  UpdateWorld w;
+  w.walk_to(UpdateStep::kOffer);
+  w.updates().given_up(w.service(), "before commit it is a cancel's business");
+  EXPECT_EQ(w.step(), UpdateStep::kOffer);
+  w.successor_answers(Step::kAdopt);
+  w.fake.take();
+  EXPECT_FALSE(w.dies(200));
+  w.alter([&](Change& change) { w.core->services().generation_passed(change, w.service()); });
+  w.updates().given_up(w.service(), "it ended ten times");
+  EXPECT_EQ(w.fake.take(), (Journal{"retire to 1", "retire pid 100"}));
+  EXPECT_EQ(w.step(), UpdateStep::kRetire);
+  EXPECT_STREQ(w.update().reason, "it ended ten times");
+  ASSERT_TRUE(w.reattach());
+  w.updates().resume();
+  w.fake.take();
+  EXPECT_TRUE(w.dies(100));
+  EXPECT_EQ(w.fake.take(), (Journal{"idle"}));
+  EXPECT_EQ(w.updates().active(w.service()), nullptr) << "the next one may begin";
+  EXPECT_EQ(w.core->sessions().direction(w.session()), Direction::kIncoming)
+      << "and finds what there is";
+  EXPECT_EQ(w.service().updates, 1u);
+}
+
 TEST(Update, SuccessorDiesAfterCommitAndIsRestartedLikeAnyService) {
   UpdateWorld w;
   w.walk_to(UpdateStep::kCommit);

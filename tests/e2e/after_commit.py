@@ -4,7 +4,7 @@ again, and the update ends; one that never says it can be stopped, and the old o
 import os
 import threading
 
-from harness import ask, check, equal, free_port, is_alive, main, wait_for
+from harness import ask, check, contains, equal, free_port, is_alive, main, wait_for
 
 
 def update_beside(world, port, what):
@@ -29,6 +29,21 @@ def test(world):
     service = wait_for("the update's end", lambda: (one := world.service("web"))["update"] is None
                        and one)
     equal((service["restarts"], service["updates"]), (1, 1), "restarts and updates")
+
+    # One that never comes up again: who waits is told, and the next one finds what there was.
+    other = free_port()
+    world.run_service("once", other, run=["--restart", "no"])
+    equal(ask(other).split()[0], "1", "the first one")
+    first = world.service("once")["pid"]
+    lost = world.update_service("once", other, "--at", "committed=die")
+    check(lost.code == 1, f"exit code {lost.code}")
+    contains(lost.err, "ended for good", "why")
+    wait_for("the one before to be gone", lambda: not is_alive(first))
+    wait_for("the update's end", lambda: world.service("once")["update"] is None)
+    equal(world.service("once")["state"], "failed", "the service")
+    world.run_service("once", other)
+    equal(ask(other).split()[0], "2", "the count in the next one")
+    world.must("stop", "once", "--force")
 
     # One that gets stuck where it should say finish.
     old = service["pid"]

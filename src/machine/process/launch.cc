@@ -115,6 +115,7 @@ namespace {
 struct StatFields {
   pid_t parent = 0;
   pid_t session = 0;
+  bool ended = false;
 };
 
 // proc(5): "PID (COMM) STATE PPID PGRP SESSION ..."; COMM may contain anything.
@@ -130,7 +131,7 @@ std::optional<StatFields> read_stat(pid_t pid) {
   if (sscanf(text->c_str() + end + 1, " %c %d %d %d", &state, &parent, &group, &session) != 4) {
     return std::nullopt;
   }
-  return StatFields{parent, session};
+  return StatFields{parent, session, state == 'Z' || state == 'X'};
 }
 
 }  // namespace
@@ -152,8 +153,9 @@ std::vector<Stranger> list_strangers(const Control& control) {
     at = std::find_if_not(parsed.ptr, end, [](char c) { return c == ' '; });
     if (control.find_entry(pid) != nullptr) continue;
     const std::optional<StatFields> fields = read_stat(pid);
-    // Worker, spare and closer are in the keeper's own session, no service is.
-    if (!fields || fields->session == own->session) continue;
+    // Worker, spare and closer are in the keeper's own session, no service is. One that has ended
+    // only waits for the keeper, which has told of it already.
+    if (!fields || fields->ended || fields->session == own->session) continue;
     strangers.push_back({pid, fields->session});
   }
   return strangers;
