@@ -165,6 +165,19 @@ TEST_F(CliTest, AConnectionThatBreaksIsMadeAgainWithTheSameRequestId) {
   EXPECT_EQ(calls[0].parameters, calls[2].parameters);
 }
 
+// The first try has stopped it, and the answer was lost with the worker.
+TEST_F(CliTest, AStopThatIsAskedAgainOfWhatIsGoneIsDone) {
+  bool first = true;
+  const std::string gone = wire::error_text(abi::kErrorNotFound, fail(ENOENT, "no service 'web'"));
+  fake_.on("Stop", [&](const wire::VarlinkCall&) {
+    return std::exchange(first, false) ? std::string("{\"parame") : gone;
+  });
+  EXPECT_EQ(run({"stop", "web"}).out, "stopped web\n");
+  const Ran never_there = run({"stop", "web"});
+  EXPECT_EQ(never_there.code, kExitFailed);
+  EXPECT_EQ(never_there.out, "");
+}
+
 TEST_F(CliTest, AConnectionThatBreaksAgainAndAgain) {
   for (const char* bytes : {"", "{\"parame"}) {
     fake_.on("Fsck", [bytes](const wire::VarlinkCall&) { return std::string(bytes); });
