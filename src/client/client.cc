@@ -70,8 +70,6 @@ Result<abi::Role> Client::participate(const outlive_participant& participant, ui
   participates_ = true;
   update_ = body.update;
   const auto role = static_cast<abi::Role>(body.role);
-  // Its start-up competes with the one that serves: in short slices it is less in the way.
-  if (role == abi::Role::kSuccessor) participation_.hurry().begin();
   if (role == abi::Role::kSuccessor || role == abi::Role::kRestarted) {
     regions_->hold_writes(true);
   }
@@ -88,6 +86,7 @@ Status Client::say_ready(abi::Step step, uint64_t update) {
 }
 
 Status Client::ready() {
+  if (update_ != 0) participation_.hurry().begin();
   return say_ready(abi::Step::kStart, update_);
 }
 

@@ -1,7 +1,6 @@
 // While an update needs this thread, it asks for short time slices (base/time_slice.h): on a busy
-// machine others' slices would be part of the blackout, and a successor's long ones, while it
-// starts, would be pauses of the one that serves. Where the kernel has none, or the thread has a
-// policy of its own, nothing happens.
+// machine others' slices would be part of the blackout. Where the kernel has none, or the thread
+// has a policy of its own, nothing happens.
 #pragma once
 
 #include <optional>
@@ -12,7 +11,7 @@ namespace outlive::client {
 
 class Hurry {
  public:
-  // The old one from prepare, the successor from its first word.
+  // The old one from prepare, the successor from its ready.
   void begin() {
     if (before_) return;
     const auto slice = time_slice();
