@@ -7,6 +7,7 @@ from sources import where
 
 def scripts(root):
     found = [p for p in root.glob("scripts/*") if p.is_file() and p.suffix == ".sh"]
+    found += root.glob("tests/kernel/*.sh")
     found += [p for p in [root / ".ci" / "run"] if p.is_file()]
     return sorted(found)
 
