@@ -9,12 +9,13 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers test-kernel bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
 	@echo 'make test-sanitizers   the same with ASan and UBSan, then with TSan'
+	@echo 'make test-kernel       build a kernel with LUO, and test in virtual machines (docs/kernel-tests.md)'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
@@ -38,6 +39,13 @@ test:
 test-sanitizers:
 	@scripts/deps.sh build test
 	@scripts/sanitizers.sh
+
+# The kernel is built once and kept (docs/kernel-tests.md says where).
+test-kernel:
+	@scripts/deps.sh build kernel
+	@tests/kernel/build-kernel.sh >/dev/null
+	@scripts/build.sh kernel_programs
+	@ctest --test-dir $(BUILD) -C kernel -L '^kernel$$' -j$(JOBS) --output-on-failure --no-tests=error
 
 bench:
 	@scripts/deps.sh build bench

@@ -1,0 +1,16 @@
+// Runs one program to its end, and hands on what it says while it runs.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "channel.h"
+
+namespace outlive::guest {
+
+// Stdout and stderr of `words` go to the channel as `out`, its end as `exit` or `signal`. What the
+// program leaves behind (a child that holds a session) lives on; it must have closed its output,
+// for the pipe ends with the program. An error of this function means that it didn't start.
+Status run_program(std::span<const std::string> words, Channel& channel);
+
+}  // namespace outlive::guest
