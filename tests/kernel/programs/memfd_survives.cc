@@ -112,6 +112,8 @@ Status check() {
 
   abi::FinishRequest finish{};
   TRY(request(session, abi::kIoctlFinish, finish, "FINISH"));
+  const auto gone = retrieve(session);
+  if (gone || gone.error().code != ENOENT) return fail(EIO, "FINISH left the file in its session");
   TRY(compare(file).context("after FINISH"));
   return write_at(file, "mine again", 0);
 }
