@@ -72,10 +72,15 @@ void add_verbs(CLI::App& app, Cli& cli) {
   add_kho(app, cli);
 #endif
   add_fsck(app, cli);
+  add_compat(app, cli);
   add_version(app, cli);
   for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
     verb->fallthrough();  // --runtime-dir may stand behind the verb too
   }
+}
+
+bool takes_command(const CLI::App& app) {
+  return app.got_subcommand("run") || app.got_subcommand("update") || app.got_subcommand("compat");
 }
 
 // Says what is wrong with the words, or prints the help that was asked for.
@@ -86,7 +91,7 @@ int parse_failed(const CLI::App& app, const CLI::ParseError& error, Cli& cli) {
   }
   std::string what = error.what();
   const bool extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-  if (extra && !cli.command && (app.got_subcommand("run") || app.got_subcommand("update"))) {
+  if (extra && !cli.command && takes_command(app)) {
     what += "; a command to run stands behind --";
   }
   std::replace(what.begin(), what.end(), '\n', ' ');
@@ -120,8 +125,8 @@ int run_cli(std::vector<std::string> words, const Surroundings& around) {
   } catch (const CLI::ParseError& error) {
     return parse_failed(app, error, cli);
   }
-  if (cli.command && !app.got_subcommand("run") && !app.got_subcommand("update")) {
-    return cli.usage("only run and update take a command behind --");
+  if (cli.command && !takes_command(app)) {
+    return cli.usage("only run, update and compat take a command behind --");
   }
   Result<int> code = cli.verb();
   return cli.finish(code ? *code : cli.report(code.error()));

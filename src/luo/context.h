@@ -36,6 +36,8 @@ struct Context {
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
   const Clock* clock = nullptr;
   Limits limits;
+  // Names of sessions are bytes, as the kernel's are: nothing but their length is checked.
+  bool names_are_bytes = false;
   // Learns what an fd is, without blocking on it: all that there is to know; and only what chooses
   // its handler, which is asked for by the thousand (no `detail`).
   std::function<Result<FileFacts>(BorrowedFd)> classify;

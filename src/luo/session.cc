@@ -134,7 +134,7 @@ Direction Sessions::direction(const Session& session, const Caller& caller) cons
 
 Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
                                            std::string_view name, uint64_t flags) {
-  TRY(check_name(name));
+  if (!context_.names_are_bytes) TRY(check_name(name));
   const auto range = by_name_.equal_range(key(caller.uid, name));
   for (auto it = range.first; it != range.second; ++it) {
     if (direction(*it->second, caller) == Direction::kOutgoing) {
@@ -156,7 +156,7 @@ Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
 }
 
 Result<Session*> Sessions::retrieve(const Caller& caller, std::string_view name) {
-  TRY(check_name(name));
+  if (!context_.names_are_bytes) TRY(check_name(name));
   const auto range = by_name_.equal_range(key(caller.uid, name));
   for (auto it = range.first; it != range.second; ++it) {
     Session& session = *it->second;

@@ -1,0 +1,85 @@
+#include "compat/kernel_files.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "files/memfd/kernel_rules.h"
+
+namespace outlive::compat {
+namespace {
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+constexpr uint64_t kMostACall = 1 << 30;
+
+// Where there are pages; holes stay what fallocate made of them.
+Status copy(BorrowedFd from, BorrowedFd to, uint64_t size) {
+  off_t at = 0;
+  while (static_cast<uint64_t>(at) < size) {
+    const off_t data = lseek(from.get(), at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return {};
+    if (data < 0) return fail_errno("lseek");
+    off_t hole = lseek(from.get(), data, SEEK_HOLE);
+    if (hole < 0) return fail_errno("lseek");
+    hole = std::min(hole, static_cast<off_t>(size));
+    if (lseek(to.get(), data, SEEK_SET) < 0) return fail_errno("lseek");
+    for (at = data; at < hole;) {
+      const auto part = std::min(static_cast<uint64_t>(hole - at), kMostACall);
+      const ssize_t sent = sendfile(to.get(), from.get(), &at, part);
+      if (sent < 0) return fail_errno("sendfile");
+      if (sent == 0) return {};
+    }
+  }
+  return {};
+}
+
+// As the kernel makes it: executable, whatever the machine's default (vm.memfd_noexec) says. So a
+// file with F_SEAL_EXEC comes back with the seals that it implies for an executable one.
+Result<UniqueFd> make_memfd(unsigned flags) {
+  Result<UniqueFd> made = sys::memfd_create("", flags | MFD_EXEC);
+  if (made || made.error().code != EINVAL) return made;
+  return sys::memfd_create("", flags);  // before Linux 6.3 all are
+}
+
+}  // namespace
+
+Result<luo::FileFacts> classify_as_kernel(BorrowedFd fd) {
+  const struct statx stat = TRY(sys::statx_cached(fd, STATX_BASIC_STATS));
+  luo::FileFacts facts;
+  facts.mode = stat.stx_mode;
+  facts.detail = fmt::format("fd {}", fd.get());
+  if (!S_ISREG(stat.stx_mode) || stat.stx_nlink != 0) return facts;
+  struct statfs system;
+  if (fstatfs(fd.get(), &system) != 0 || system.f_type != TMPFS_MAGIC) return facts;
+  facts.kind = luo::FileKind::kMemfd;
+  facts.device = makedev(stat.stx_dev_major, stat.stx_dev_minor);
+  facts.inode = stat.stx_ino;
+  facts.size = stat.stx_size;
+  facts.seals = TRY(sys::get_seals(fd));
+  return facts;
+}
+
+Result<UniqueFd> carry_over(const luo::FileState& file, Kernel kernel) {
+  const auto seals = static_cast<int>(file.data);
+  UniqueFd made = TRY(make_memfd(kernel == Kernel::k619 ? 0 : MFD_ALLOW_SEALING));
+  TRY(sys::ftruncate(made, file.size));
+  if (file.size > 0) TRY(sys::fallocate(made, 0, 0, file.size));
+  // Opened anew: the program's may be for writing only, and its position is its own.
+  const UniqueFd from = TRY(sys::open(fmt::format("/proc/self/fd/{}", file.fd.get()), O_RDONLY));
+  TRY(copy(from, made, file.size).context("token {:#x}", file.token));
+  const off_t position = lseek(file.fd.get(), 0, SEEK_CUR);
+  if (lseek(made.get(), position, SEEK_SET) != position) return fail_errno("position");
+  if (kernel != Kernel::k619) TRY(sys::add_seals(made, seals));
+  return made;
+}
+
+}  // namespace outlive::compat
