@@ -99,7 +99,12 @@ bool Caller::table_full() const {
   rlimit limit;
   if (stat(proc("fd").c_str(), &table) != 0) return false;
   if (prlimit(thread_, RLIMIT_NOFILE, nullptr, &limit) != 0) return false;
-  return static_cast<uint64_t>(table.st_size) >= limit.rlim_cur;
+  if (static_cast<uint64_t>(table.st_size) < limit.rlim_cur) return false;
+  // The limit may have been lowered below some that are open: then there may be room under it.
+  for (uint64_t fd = 0; fd < limit.rlim_cur; ++fd) {
+    if (lstat(proc(fmt::format("fd/{}", fd)).c_str(), &table) != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace outlive::compat

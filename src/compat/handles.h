@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <unordered_map>
+#include <map>
 #include <vector>
 
 #include "base/result.h"
@@ -30,7 +30,7 @@ class Handles {
 
  private:
   UniqueFd epoll_;
-  std::unordered_map<uint64_t, UniqueFd> ours_;
+  std::map<uint64_t, UniqueFd> ours_;
 };
 
 // The cookie of a socket of the Unix family; 0 for any other file.

@@ -18,10 +18,12 @@ Result<Link> Link::connect(const std::string& path) {
   UniqueFd socket = TRY(sys::socket(AF_UNIX, SOCK_SEQPACKET));
   const Status connected =
       sys::connect(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length);
-  if (!connected && connected.error().code == ECONNREFUSED) {
-    return fail(ENOENT, "no device is held at {}", path);
+  if (!connected) {
+    const int code = connected.error().code;
+    if (code == ECONNREFUSED || code == ENOENT)
+      return fail(ENOENT, "no device is held at {}", path);
+    return connected.error();
   }
-  if (!connected) return connected.error();
   return Link(std::move(socket));
 }
 

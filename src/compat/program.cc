@@ -21,7 +21,8 @@ namespace {
 struct Report {
   uint32_t magic = abi::kCompatMagic;
   pid_t program = 0;
-  int error = 0;  // errno of the filter or of exec
+  int error = 0;  // errno of the filter, or of exec
+  bool filtered = false;
 };
 
 // The terminal's signals, and what is sent to all of the run, are the program's; what ends it ends
@@ -47,6 +48,7 @@ class IgnoredSignals {
   UniqueFd none;
   Result<UniqueFd> listener = install_filter();
   if (!listener) report.error = listener.error().code;
+  report.filtered = static_cast<bool>(listener);
   const Status sent = send_packet(supervisor, packet_bytes(report), listener ? *listener : none);
   if (!listener || !sent) _exit(1);
   listener->reset();
@@ -88,6 +90,7 @@ Status supervise(const std::vector<std::string>& command, Link link, UniqueFd re
   Report heard;
   const Packet first = TRY(receive_packet(pair.first, writable_packet(heard)));
   report.error = first.closed ? EIO : heard.error;
+  report.filtered = heard.filtered;
   if (report.error == 0) {
     const Packet second = TRY(receive_packet(pair.first, writable_packet(heard)));
     if (!second.closed) report.error = heard.error;
@@ -124,6 +127,10 @@ Result<Program> Program::start(const std::vector<std::string>& command, Link lin
   Report report;
   const Packet packet = TRY(receive_packet(pair.first, writable_packet(report)));
   if (packet.closed) return fail(EIO, "the supervisor died");
+  if (report.error == EBUSY && !report.filtered) {
+    return fail(EBUSY, "this is under compat, or another supervisor of system calls, already");
+  }
+  if (!report.filtered) return fail(ENOSYS, "seccomp filter: {}", errno_name(report.error));
   if (report.error != 0) return fail(report.error, "{}", command.front());
   Program program;
   program.pid_ = report.program;
