@@ -21,9 +21,10 @@
 //               outgoing
 //                  becomes incoming, the descriptors of before are dead (kexec.h).
 // Unhappy path: a program dies in the middle: its descriptors hang up; a notification that nobody
-//               waits for any more is dropped. The supervisor dies: CMD is killed, and whatever it
-//               left behind finds its filtered calls answered with ENOSYS; a device that has no
-//               name goes with it. The holder dies: there is no device any more (ENOENT, ENODEV).
+//               waits for any more is dropped. The command is killed: so is CMD. The supervisor
+//               dies: CMD is killed, and whatever it left behind finds its filtered calls answered
+//               with ENOSYS; a device that has no name goes with it. The holder dies: there is no
+//               device any more (ENOENT, ENODEV).
 // Not a jail:   a program that tries can hide a path from the filter (another thread rewrites it,
 // or
 //               it names the device relative to a directory in a way that filter.h lets through).

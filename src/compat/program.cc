@@ -139,7 +139,8 @@ Result<Program> Program::start(const std::vector<std::string>& command, Link lin
 }
 
 Result<int> Program::wait(BorrowedFd interrupt) {
-  signal(SIGQUIT, SIG_IGN);  // the terminal's; how the program takes it decides
+  // The terminal's: how the program takes them decides.
+  for (const int ignored : {SIGQUIT, SIGHUP}) signal(ignored, SIG_IGN);
   pollfd fds[] = {{reports_.get(), POLLIN, 0}, {interrupt.get(), POLLIN, 0}};
   for (;;) {
     if (poll(fds, 2, -1) < 0 && errno != EINTR) return fail_errno("poll");

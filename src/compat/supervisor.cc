@@ -29,11 +29,14 @@ Status Supervisor::run() {
   const Link::Reply hello = TRY(link_.ask(abi::CompatRequest::kLook));
   kernel_ = static_cast<Kernel>(hello.answer.kernel);
   wake_in_step(listener_);
-  pollfd fds[] = {{listener_.get(), POLLIN, 0}, {children.get(), POLLIN, 0}};
+  pollfd fds[] = {
+      {listener_.get(), POLLIN, 0}, {children.get(), POLLIN, 0}, {reports_.get(), 0, 0}};
   while (reap(WNOHANG)) {
   }
   for (;;) {
-    if (poll(fds, 2, -1) < 0 && errno != EINTR) return fail_errno("poll");
+    fds[2].fd = reports_.get();  // -1 when there is nothing left to report
+    if (poll(fds, 3, -1) < 0 && errno != EINTR) return fail_errno("poll");
+    if (fds[2].fd >= 0 && (fds[2].revents & POLLHUP) && program_ != 0) abandon();
     if (fds[0].revents & POLLIN) {
       serve();
     } else if (fds[0].revents & (POLLHUP | POLLERR)) {
@@ -64,6 +67,13 @@ bool Supervisor::reap(int flags) {
     program_ = 0;
   }
   return pid > 0;
+}
+
+// Whoever waited for the program was killed: as if it had been the program itself.
+void Supervisor::abandon() {
+  reports_.reset();
+  const Status killed = sys::kill(program_, SIGKILL);
+  static_cast<void>(killed);
 }
 
 void Supervisor::serve() {

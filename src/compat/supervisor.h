@@ -5,7 +5,8 @@
 //               (a daemon that it left behind goes on). It is their subreaper: they stay its
 //               descendants, which is what Yama asks of who reads memory.
 // Unhappy path: a call whose caller can't be read (EPERM: undumpable) is let through; a caller that
-//               dies in the middle is forgotten; the holder is gone: ENOENT, ENODEV.
+//               dies in the middle is forgotten; the holder is gone: ENOENT, ENODEV. Whoever waits
+//               for the program is killed: so is the program.
 // Order:        calls are answered one after the other.
 #pragma once
 
@@ -30,6 +31,7 @@ class Supervisor {
 
  private:
   bool reap(int flags);
+  void abandon();
   void serve();
   void answer(const Notification& call);
 

@@ -24,6 +24,14 @@ def program_busy():
             os.close(session)
 
 
+@program("idle")
+def program_idle():
+    """Asks for nothing, so nothing tells it that its supervisor is gone."""
+    print("ready", flush=True)
+    while True:
+        signal.pause()
+
+
 @program("empty")
 def program_empty():
     """Nothing is open, and no name is taken."""
@@ -33,21 +41,18 @@ def program_empty():
     print("done")
 
 
-def start(world, *options):
-    process = subprocess.Popen([world.program("outlive"), "compat", *options, "--", *words("busy")],
+def start(world, *options, name="busy"):
+    process = subprocess.Popen([world.program("outlive"), "compat", *options, "--", *words(name)],
                                env=world.environment, stdout=subprocess.PIPE, text=True)
     world.popen.append(process)
     equal(process.stdout.readline(), "ready\n", "the program")
     return process
 
 
-def busy_one(process):
-    for pid in descendants_of(process.pid):
-        with open(f"/proc/{pid}/cmdline") as file:
-            if "--as\0busy" in file.read() and "compat" not in os.readlink(f"/proc/{pid}/exe"):
-                if not os.readlink(f"/proc/{pid}/exe").endswith("/outlive"):
-                    return pid
-    return None
+def program_of(process):
+    """The pid of what runs under it."""
+    supervisor, = [pid for pid in children_of(process.pid) if children_of(pid)]
+    return children_of(supervisor)[0]
 
 
 def test(world):
@@ -56,18 +61,25 @@ def test(world):
     device = ("--device", "d")
     for _ in range(15):
         process = start(world, *device)
-        pid = busy_one(process)
+        pid = program_of(process)
         time.sleep(chance.uniform(0, 0.02))  # no synchronisation: any moment will do
         os.kill(pid, signal.SIGKILL)
         equal(process.wait(timeout=30), 137, "killed in the middle")
         contains(compat(world, "empty", options=device), "done", "the device afterwards")
     # The supervisor: its program ends with it; the device lives.
-    process = start(world, *device)
-    pid = busy_one(process)
-    supervisor = children_of(process.pid)[0]
-    check(pid in children_of(supervisor), "the program is its supervisor's child")
-    os.kill(supervisor, signal.SIGKILL)
-    equal(process.wait(timeout=30), 1, "the supervisor died")
+    for name in ("busy", "idle"):
+        process = start(world, *device, name=name)
+        pid = program_of(process)
+        supervisor = children_of(process.pid)[0]
+        check(pid in children_of(supervisor), "the program is its supervisor's child")
+        os.kill(supervisor, signal.SIGKILL)
+        equal(process.wait(timeout=30), 1, "the supervisor died")
+        wait_for("the program to end", lambda: not is_alive(pid))
+    # The command itself: the program is killed as it was.
+    process = start(world, *device, name="idle")
+    pid = program_of(process)
+    process.kill()
+    process.wait(timeout=30)
     wait_for("the program to end", lambda: not is_alive(pid))
     contains(compat(world, "empty", options=device), "done", "the device afterwards")
     # The holder: no device any more, and no program hangs.
@@ -75,7 +87,7 @@ def test(world):
     for holder in descendants_of(os.getpid()):
         if holder in children_of(os.getpid()) and holder != process.pid and is_alive(holder):
             os.kill(holder, signal.SIGKILL)
-    pid = busy_one(process)
+    pid = program_of(process)
     os.kill(pid, signal.SIGKILL)
     equal(process.wait(timeout=30), 137, "killed, with no holder")
     contains(compat(world, "empty", options=device), "done", "a new device in its place")
