@@ -54,6 +54,7 @@ Result<int> run_compat(Cli& cli, const CompatOptions& options) {
   run.faults = options.faults;
   run.command = *cli.command;
   run.interrupt = cli.around().interrupt;
+  run.warn = [&cli](std::string_view line) { cli.warn(line); };
   if (!options.device.empty()) run.socket = TRY(device_socket(cli, options.device));
   return compat::run(run);
 }

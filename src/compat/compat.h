@@ -34,7 +34,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -52,6 +54,7 @@ struct Options {
   std::string faults;  // "": leave as they are
   std::vector<std::string> command;
   BorrowedFd interrupt;  // a signalfd: what is sent to us is passed on to the program
+  std::function<void(std::string_view)> warn;  // told why the program can't be executed
 };
 
 // The program's exit code, or 128 + its signal; 127 and 126 when it can't be executed.

@@ -31,9 +31,9 @@ Result<int> run(const Options& options) {
   Result<Program> program = Program::start(options.command, std::move(link));
   if (!program) {
     const int code = program.error().code;
-    if (code == ENOENT) return kNotFound;
-    if (code == EACCES || code == ENOEXEC) return kNotExecutable;
-    return program.take_error();
+    if (code != ENOENT && code != EACCES && code != ENOEXEC) return program.take_error();
+    if (options.warn) options.warn(program.error().text());
+    return code == ENOENT ? kNotFound : kNotExecutable;
   }
   const int status = TRY(program->wait(options.interrupt));
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);

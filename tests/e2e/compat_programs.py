@@ -56,8 +56,10 @@ def test(world):
         equal(file.read(), "preserved: 0", "a daemon, after the program has ended")
     for how, code in (("0", 0), ("7", 7), ("kill", 137)):
         equal(world.outlive("compat", "--", *words("status", how)).code, code, f"exit {how}")
-    equal(world.outlive("compat", "--", "/nowhere/at-all").code, 127, "no such program")
-    equal(world.outlive("compat", "--", "/etc/passwd").code, 126, "no program")
+    for path, code in (("/nowhere/at-all", 127), ("/etc/passwd", 126)):
+        done = world.outlive("compat", "--", path)
+        equal(done.code, code, "what can't be executed")
+        contains(done.one_line(), path, "and why")
     equal(world.must("compat", "--", "sh", "-c", "echo a | tr a b; echo c >&2").out, "b\n", "a shell's")
     inside = world.must("compat", "--", "sh", "-c", "test -c /dev/liveupdate && echo yes")
     equal(inside.out, "yes\n", "children of children")
