@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from harness import check, children_of, contains, descendants_of, equal, is_alive, wait_for
+from harness import PATIENCE, check, children_of, contains, descendants_of, equal, is_alive, wait_for
 from liveupdate import (compat, create, main, memfd, open_device, preserve, program, words)
 
 
@@ -64,7 +64,7 @@ def test(world):
         pid = program_of(process)
         time.sleep(chance.uniform(0, 0.02))  # no synchronisation: any moment will do
         os.kill(pid, signal.SIGKILL)
-        equal(process.wait(timeout=30), 137, "killed in the middle")
+        equal(process.wait(timeout=PATIENCE), 137, "killed in the middle")
         contains(compat(world, "empty", options=device), "done", "the device afterwards")
     # The supervisor: its program ends with it; the device lives.
     for name in ("busy", "idle"):
@@ -73,13 +73,13 @@ def test(world):
         supervisor = children_of(process.pid)[0]
         check(pid in children_of(supervisor), "the program is its supervisor's child")
         os.kill(supervisor, signal.SIGKILL)
-        equal(process.wait(timeout=30), 1, "the supervisor died")
+        equal(process.wait(timeout=PATIENCE), 1, "the supervisor died")
         wait_for("the program to end", lambda: not is_alive(pid))
     # The command itself: the program is killed as it was.
     process = start(world, *device, name="idle")
     pid = program_of(process)
     process.kill()
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
     wait_for("the program to end", lambda: not is_alive(pid))
     contains(compat(world, "empty", options=device), "done", "the device afterwards")
     # The holder: no device any more, and no program hangs.
@@ -89,7 +89,7 @@ def test(world):
             os.kill(holder, signal.SIGKILL)
     pid = program_of(process)
     os.kill(pid, signal.SIGKILL)
-    equal(process.wait(timeout=30), 137, "killed, with no holder")
+    equal(process.wait(timeout=PATIENCE), 137, "killed, with no holder")
     contains(compat(world, "empty", options=device), "done", "a new device in its place")
     world.must("compat", *device, "--stop")
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from harness import HERE, equal
+from harness import HERE, PATIENCE, equal
 from liveupdate import main
 
 EXAMPLE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "examples", "liveupdate.py")
@@ -21,7 +21,7 @@ def test(world):
         world.popen.append(process)
         equal(process.stdout.readline(), f"kernel {count}\n", "the counter")
         world.must("compat", "--device", "d", "--reboot")
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         equal(process.returncode, 0, "the example")
     world.must("compat", "--device", "d", "--stop")
 

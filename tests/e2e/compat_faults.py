@@ -3,7 +3,7 @@
 import errno
 import os
 
-from harness import contains, equal
+from harness import contains, descendants_of, equal
 from liveupdate import DEVICE, compat, create, main, memfd, open_device, preserve, program
 
 
@@ -61,7 +61,6 @@ def test(world):
 
 def end_of_daemon():
     """The one that program `hold` left behind."""
-    from harness import descendants_of
     for pid in descendants_of(os.getpid()):
         try:
             with open(f"/proc/{pid}/cmdline") as file:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 
-from harness import contains, equal, wait_for
+from harness import PATIENCE, contains, equal, wait_for
 from liveupdate import compat, create, main, memfd, open_device, preserve, probe, program, words
 
 
@@ -68,7 +68,7 @@ def test(world):
     world.popen.append(process)
     equal(process.stdout.readline(), "ready\n", "the program")
     process.send_signal(signal.SIGTERM)
-    equal(process.wait(timeout=30), 9, "SIGTERM is passed on")
+    equal(process.wait(timeout=PATIENCE), 9, "SIGTERM is passed on")
     contains(world.outlive("compat").err, "compat what?", "no command")
 
 

@@ -2,15 +2,16 @@
 
 import ctypes
 import fcntl
+import mmap
 import os
 import subprocess
 
-from harness import contains, equal, wait_for
-from liveupdate import (compat, create, finish, main, memfd, open_device, preserve, program, retrieve,
-                        retrieve_session, syscall, words)
+from harness import PATIENCE, contains, equal
+from liveupdate import (RETRIEVE_SESSION, Session, compat, create, finish, ioctl, main, memfd, open_device,
+                        preserve, program, retrieve, retrieve_session, syscall, words)
 
-REBOOT, KEXEC_FILE_LOAD, KEXEC_LOAD = 169, 320, 246
-MAGIC1, MAGIC2, KEXEC, RESTART, CAD_OFF = 0xFEE1DEAD, 672274793, 0x45584543, 0x01234567, 0
+MPROTECT, REBOOT, KEXEC_FILE_LOAD = 10, 169, 320
+MAGIC1, MAGIC2, KEXEC = 0xFEE1DEAD, 672274793, 0x45584543
 F_ADD_SEALS, F_GET_SEALS, SHRINK, GROW, WRITE = 1033, 1034, 2, 4, 8
 
 
@@ -50,6 +51,8 @@ def look(device, seals):
 def program_inside(seals):
     device = open_device()
     session, memory = fill(device)
+    other = create(device, b"other")
+    equal(type(other), int, "a session")
     equal(kexec(), "EINVAL", "no kernel is loaded")
     equal(syscall(KEXEC_FILE_LOAD, -1, -1, ctypes.c_long(0), None, ctypes.c_long(0)), "EBADF", "no file")
     equal(syscall(KEXEC_FILE_LOAD, 0, -1, ctypes.c_long(0), None, ctypes.c_long(1 << 9)), "EINVAL", "flags")
@@ -59,10 +62,22 @@ def program_inside(seals):
     equal(preserve(session, image, 9), "ESTALE", "dead")
     equal(create(device, b"x"), "ESTALE", "dead")
     device = open_device()
+    unwritable(device)
     os.pwrite(memory, b"XXXXX", 0)  # the old kernel's file is another one
     look(device, int(seals))
     os.close(session)  # of before: ends nothing
     print("done")
+
+
+def unwritable(device):
+    """As in the kernel, a session whose number can't be told is closed again, and a close is a finish."""
+    page = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    request = Session.from_buffer(page)
+    request.size, request.name = 72, b"other"
+    address = ctypes.addressof(request)
+    equal(syscall(MPROTECT, ctypes.c_void_p(address), ctypes.c_size_t(4096), ctypes.c_long(1)), 0, "mprotect")
+    equal(ioctl(device, RETRIEVE_SESSION, address), "EFAULT", "read-only")
+    equal(retrieve_session(device, b"other"), "ENOENT", "finished")
 
 
 @program("hold")
@@ -84,16 +99,15 @@ def program_after():
 def test(world):
     contains(compat(world, "inside", str(SHRINK)), "done", "7.3")
     contains(compat(world, "inside", "1", options=("--kernel", "6.19")), "done", "6.19: not sealable")
-    holder = world.popen
     process = subprocess.Popen([world.program("outlive"), "compat", "--device", "d", "--", *words("hold")],
                                env=world.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True)
-    holder.append(process)
+    world.popen.append(process)
     equal(process.stdout.readline(), "ready\n", "stage 1")
     refused = world.outlive("compat", "--device", "d", "--kernel", "6.19", "--", "true")
     contains(refused.err, "rules of another kernel", "a device keeps its rules")
     contains(world.must("compat", "--device", "d", "--reboot").out, "live update number 1", "the number")
-    equal(process.communicate("x", timeout=30)[0], "done\n", "the program's session is dead")
+    equal(process.communicate("x", timeout=PATIENCE)[0], "done\n", "the program's session is dead")
     contains(compat(world, "after", options=("--device", "d")), "done", "stage 2")
     contains(world.must("compat", "--device", "d", "--reboot").out, "live update number 2", "the number")
     world.must("compat", "--device", "d", "--stop")
