@@ -36,6 +36,7 @@ GOOD = {
         {"src/luo/a.cc": '#include "kho/arena.h"\n#include "luo/b.h"\n#include "base/result.h"\n'},
         {"src/cli/a.cc": '#include "kho/dump.h"\n#include "wire/client.h"\n#include "outlive/outlive.h"\n'},
         {"src/abi/a.h": '// #include "luo/state.h" would be wrong\n'},
+        {"src/cli/a.cc": '#include "compat/compat.h"\n'},
         {"include/outlive/a.h": '#include "outlive/outlive.h"\n#include <string>\n'},
     ],
     "headers_alone": [{"src/base/a.h": "#pragma once\n#include <string>\nstruct A { std::string b; };\n",
@@ -70,6 +71,7 @@ GOOD = {
 
 BAD = {
     "include_direction": [
+        {"src/compat/a.cc": '#include "cli/cli.h"\n'},
         {"src/kho/a.cc": '#include "luo/state.h"\n'},
         {"src/base/a.h": '  #  include "abi/wire.h"\n'},
         {"src/client/a.cc": '#include "daemon/loop.h"\n'},
