@@ -16,13 +16,14 @@ import subprocess
 import sys
 import time
 
+import compat_cost
 import peers
 import protocol
 import updates
 from bench_world import Failed, memory_available_gib
 from report import Report
 
-PARTS = ("updates", "roundtrip", "files", "recovery", "arena", "memcached", "haproxy")
+PARTS = ("updates", "roundtrip", "files", "recovery", "arena", "compat", "memcached", "haproxy")
 
 
 def parse():
@@ -65,6 +66,7 @@ def measure(report, options):
         "files": lambda: protocol.many_files(report, bin_dir, quick),
         "recovery": lambda: protocol.recovery(report, bin_dir, quick, spawn_us),
         "arena": lambda: protocol.arena(report, bin_dir, quick),
+        "compat": lambda: compat_cost.compat(report, bin_dir, quick),
         "memcached": lambda: beside_updates("memcached -e restart", "blackout", peers.memcached),
         "haproxy": lambda: beside_updates("haproxy reload", "stall", peers.haproxy),
     }

@@ -1,14 +1,9 @@
-#!/usr/bin/env python3
 """What `outlive compat` costs a program that never touches the device: the same command without and
-with it, in turns. Prints the median of the ratios; the target is that of a walk over a tree.
-
-    python3 bench/compat_cost.py BIN_DIR [ROUNDS]
-"""
+with it, in turns; the medians of the ratios. The target is that of a walk over a tree."""
 
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -18,27 +13,24 @@ COMMANDS = [("find /usr", ["find", "/usr"], 1.5),
             ("ls -lR /usr/share", ["ls", "-lR", "/usr/share"], None)]
 
 
-def seconds(words):
+def seconds(words, environment):
     begin = time.monotonic()
-    subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   env=environment, check=False)
     return time.monotonic() - begin
 
 
-def main():
-    compat = [os.path.join(sys.argv[1], "outlive"), "compat", "--"]
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 9
-    missed = False
+def compat(report, bin_dir, quick):
+    report.section("outlive compat: what it costs a program that has nothing to do with it")
+    prefix = [os.path.join(bin_dir, "outlive"), "compat", "--"]
     with tempfile.TemporaryDirectory() as runtime:
-        os.environ["OUTLIVE_RUNTIME_DIR"] = runtime
+        environment = dict(os.environ, OUTLIVE_RUNTIME_DIR=runtime)
         for name, words, target in COMMANDS:
-            seconds(words)  # warm
-            pairs = [(seconds(words), seconds(compat + words)) for _ in range(rounds)]
+            seconds(words, environment)  # warm
+            pairs = [(seconds(words, environment), seconds(prefix + words, environment))
+                     for _ in range(3 if quick else 9)]
             ratio = statistics.median(under / plain for plain, under in pairs)
-            missed |= target is not None and ratio > target
-            print(f"compat: {name}: {statistics.median(p for p, _ in pairs) * 1e3:.0f} ms, ratio {ratio:.2f}"
-                  + (f" (target <= {target})" if target else ""))
-    sys.exit(1 if missed else 0)
-
-
-if __name__ == "__main__":
-    main()
+            report.value(f"{name}, alone, p50", statistics.median(p for p, _ in pairs) * 1e3, "ms")
+            report.value("  under outlive compat / alone, p50", ratio, "times")
+            if target is not None:
+                report.target(f"{name} under outlive compat / alone, p50", ratio, target)
