@@ -11,6 +11,9 @@ namespace {
 
 using abi::CompatKind;
 
+constexpr size_t kWord = 8;
+static_assert(abi::kSessionNameLength % kWord == 0);
+
 template <typename T>
 T read_body(std::span<const std::byte> body) {
   T value{};
@@ -193,7 +196,8 @@ Result<Device::Answer> Device::finish(luo::Session& session, std::span<const std
 Result<Device::Answer> Device::get_name(luo::Session& session, std::span<const std::byte> body) {
   auto request = read_body<abi::GetNameRequest>(body);
   if (request.reserved != 0) return fail(EINVAL, "reserved is not 0");
-  memset(request.name, 0, sizeof request.name);
+  // As strscpy there: words are written whole, what is behind the NUL's word stays the caller's.
+  memset(request.name, 0, (session.name.size() / kWord + 1) * kWord);
   memcpy(request.name, session.name.data(), session.name.size());
   return answer_with(request);
 }

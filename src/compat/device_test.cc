@@ -234,6 +234,21 @@ TEST_F(DeviceWorld, FaultsOnDemand) {
   EXPECT_TRUE(device->open());
 }
 
+TEST_F(DeviceWorld, GetNameWritesWholeWords) {
+  for (const std::string name : {"1234567", "12345678"}) {
+    const UniqueFd s = create(name).take();
+    abi::GetNameRequest request = {sizeof request, 0, {}};
+    memset(request.name, 0xff, sizeof request.name);
+    const Device::Answer answer = call(s, abi::kIoctlGetName, request).take();
+    ASSERT_EQ(answer.body.size(), sizeof request);
+    memcpy(&request, answer.body.data(), sizeof request);
+    EXPECT_STREQ(reinterpret_cast<const char*>(request.name), name.c_str());
+    const size_t end = name.size() == 7 ? 8 : 16;
+    EXPECT_EQ(request.name[end - 1], 0);
+    EXPECT_EQ(request.name[end], 0xff) << "the caller's own, as the kernel leaves it";
+  }
+}
+
 TEST_F(DeviceWorld, AFailedRetrieveFailsForEver) {
   const UniqueFd s = create("s").take();
   ASSERT_EQ(preserve(s, 1, memfd("x")), 0);

@@ -28,6 +28,16 @@ bool is_generic(uint32_t command) {
     case FICLONE:
     case FICLONERANGE:
     case FIDEDUPERANGE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Also do_vfs_ioctl's, but of the inode: the device has one in a file system, which answers. A
+// session has none of its own, so there it is a number like any other.
+bool asks_inode(uint32_t command) {
+  switch (command) {
     case FS_IOC_GETFLAGS:
     case FS_IOC_SETFLAGS:
     case FS_IOC_FSGETXATTR:
@@ -36,6 +46,12 @@ bool is_generic(uint32_t command) {
     default:
       return false;
   }
+}
+
+// What the kernel reads before it finds out that a session has no inode of its own.
+uint64_t read_first(uint32_t command) {
+  if (command == FS_IOC_SETFLAGS) return sizeof(unsigned);
+  return command == FS_IOC_FSSETXATTR ? sizeof(fsxattr) : 0;
 }
 
 bool gives_fd(uint32_t number) {
@@ -63,7 +79,11 @@ void Supervisor::ioctl(const Notification& call) {
   if (cookie == 0) return call.let_through();
   const CompatKind kind = link_.look(cookie);
   if (kind == CompatKind::kNone || is_generic(command)) return call.let_through();
+  if (kind == CompatKind::kDevice && asks_inode(command)) return call.let_through();
   if (command == FIOASYNC) return set_async(call, caller);
+  std::byte ignored[sizeof(fsxattr)];
+  const std::span read(ignored, read_first(command));
+  if (!read.empty() && !caller.read(call.argument(2), read)) return call.refuse(EFAULT);
   if (kind == CompatKind::kDead) return call.refuse(ESTALE);
   execute(call, kind, cookie);
 }
@@ -96,9 +116,9 @@ Result<int64_t> Supervisor::execute_on(const Notification& call, CompatKind kind
   if (!call.valid()) return fail(ENOENT, "the caller is gone");
   Link::Reply reply = TRY(link_.ask(ask, file));
   file.reset();
-  // First as it was: where it can't be written nothing must have come into the program.
-  TRY(caller.write(address, arguments.body));
   if (reply.fd) {
+    // First as it was: where it can't be written nothing must have come into the program.
+    TRY(caller.write(address, arguments.body));
     const int32_t number = TRY(call.add_fd(reply.fd, true));
     memcpy(reply.answer.body + sizeof(uint32_t), &number, sizeof number);
   }

@@ -52,6 +52,15 @@ Result<UniqueFd> make_memfd(unsigned flags) {
 
 }  // namespace
 
+Result<luo::Preserved> KernelMemfd::preserve(BorrowedFd fd, const luo::FileFacts& facts) {
+  const luo::Preserved preserved = TRY(MemfdHandler::preserve(fd, facts));
+  if (facts.size == 0) return preserved;
+  // Opened anew: the program's may be for reading only. What its mode forbids us keeps its holes.
+  const auto file = sys::open(fmt::format("/proc/self/fd/{}", fd.get()), O_WRONLY);
+  if (file) TRY(sys::fallocate(*file, 0, 0, facts.size).context("fd {}", fd.get()));
+  return preserved;
+}
+
 Result<luo::FileFacts> classify_as_kernel(BorrowedFd fd) {
   const struct statx stat = TRY(sys::statx_cached(fd, STATX_BASIC_STATS));
   luo::FileFacts facts;

@@ -15,6 +15,8 @@ namespace outlive::compat {
 class KernelMemfd : public files::MemfdHandler {
  public:
   KernelMemfd() : MemfdHandler(Rules::kKernel) {}
+  // Holes become pages, as the kernel pins all of it.
+  Result<luo::Preserved> preserve(BorrowedFd fd, const luo::FileFacts& facts) override;
   Status freeze(luo::FileState&) override { return {}; }
 };
 

@@ -43,6 +43,16 @@ TEST(KernelFiles, HugePagesAreNotTaken) {
   EXPECT_EQ(kind_of(*file), luo::FileKind::kOther);
 }
 
+TEST(KernelFiles, PreserveMakesPagesOfHoles) {
+  const UniqueFd file = sys::memfd_create("x", MFD_ALLOW_SEALING).take();
+  ASSERT_TRUE(sys::ftruncate(file, 5000));
+  ASSERT_TRUE(sys::add_seals(file, F_SEAL_WRITE));
+  const UniqueFd reader = sys::open(fmt::format("/proc/self/fd/{}", file.get()), O_RDONLY).take();
+  EXPECT_TRUE(KernelMemfd().preserve(reader, classify_as_kernel(reader).take()));
+  EXPECT_EQ(sys::fstat(file).take().st_blocks, 2 * 4096 / 512);
+  EXPECT_EQ(sys::fstat(file).take().st_size, 5000);
+}
+
 TEST(KernelFiles, CarriesContentSizePositionAndSeals) {
   const UniqueFd file = sys::memfd_create("x", MFD_ALLOW_SEALING).take();
   ASSERT_TRUE(sys::write_all(file, "one"));

@@ -12,6 +12,7 @@ from liveupdate import (CREATE_SESSION, FINISH, GET_NAME, PRESERVE_FD, RETRIEVE_
                         ioctl, main, memfd, open_device, preserve, probe, program, retrieve_session)
 
 TCGETS, FIONREAD, FIOCLEX, FIONBIO, FIOASYNC, FIOQSIZE = 0x5401, 0x541B, 0x5451, 0x5421, 0x5452, 0x5460
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS = 0x80086601, 0x40086602
 PAGE = 4096
 
 
@@ -62,6 +63,9 @@ def program_errno(kernel):
     # a session
     equal(ioctl(session, TCGETS, 0), "EINVAL", "TCGETS")
     equal(ioctl(session, FIONREAD, 0), "EINVAL", "FIONREAD")
+    equal(ioctl(session, FS_IOC_GETFLAGS, 0), "EINVAL", "flags of an inode: a session has none of its own")
+    equal(ioctl(session, FS_IOC_SETFLAGS, 0), "EFAULT", "which are read first")
+    equal(ioctl(session, FS_IOC_SETFLAGS, edge.put(raw(0))), "EINVAL", "then the same")
     equal(ioctl(session, CREATE_SESSION, 0), "EINVAL", "the device's number")
     equal(ioctl(session, FIOCLEX, 0), 0, "FIOCLEX")
     equal(ioctl(session, FIONBIO, edge.put(raw(1))), 0, "FIONBIO")
