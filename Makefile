@@ -9,13 +9,14 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers test-kernel bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers test-kernel abi-diff bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
 	@echo 'make test-sanitizers   the same with ASan and UBSan, then with TSan'
 	@echo 'make test-kernel       build a kernel with LUO, and test in virtual machines (docs/kernel-tests.md)'
+	@echo 'make abi-diff   the same requests to a real kernel and to outlive compat (SEED=n REQUESTS=n)'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
@@ -46,6 +47,12 @@ test-kernel:
 	@tests/kernel/build-kernel.sh >/dev/null
 	@scripts/build.sh kernel_programs
 	@ctest --test-dir $(BUILD) -C kernel -L '^kernel$$' -j$(JOBS) --output-on-failure --no-tests=error
+
+abi-diff:
+	@scripts/deps.sh build kernel
+	@tests/kernel/build-kernel.sh >/dev/null
+	@scripts/build.sh kernel_programs
+	@python3 -B tests/abi/abi_diff.py $(BUILD)/bin $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
 
 bench:
 	@scripts/deps.sh build bench
