@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "base/sys.h"
 
 namespace outlive::compat {
@@ -47,7 +49,7 @@ Result<Link::Reply> Link::ask(abi::CompatRequest request, std::string_view text)
   abi::CompatAsk message = make_ask(request);
   if (text.size() > sizeof message.body) return fail(E2BIG, "{} bytes of text", text.size());
   message.size = static_cast<uint32_t>(text.size());
-  memcpy(message.body, text.data(), text.size());
+  std::ranges::copy(text, reinterpret_cast<char*>(message.body));  // of nothing, too
   return ask(message);
 }
 
