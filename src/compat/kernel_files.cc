@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -20,6 +22,19 @@ namespace {
 #endif
 
 constexpr uint64_t kMostACall = 1 << 30;
+
+// The kernel fills every hole of a file that is preserved, and says ENOMEM when there is no room.
+// On this machine's own memory the same would end in its OOM killer, so half of what is free is the
+// limit.
+Status room_for(uint64_t bytes) {
+  const std::string text = TRY(sys::read_file("/proc/meminfo"));
+  const size_t at = text.find("MemAvailable:");
+  if (at == std::string::npos) return fail(ENOMEM, "/proc/meminfo has no MemAvailable");
+  const uint64_t available = strtoull(text.c_str() + at + strlen("MemAvailable:"), nullptr, 10)
+                             << 10;
+  if (bytes <= available / 2) return {};
+  return fail(ENOMEM, "{} bytes, and half of the memory that is free is {}", bytes, available / 2);
+}
 
 // Where there are pages; holes stay what fallocate made of them.
 Status copy(BorrowedFd from, BorrowedFd to, uint64_t size) {
@@ -57,7 +72,11 @@ Result<luo::Preserved> KernelMemfd::preserve(BorrowedFd fd, const luo::FileFacts
   if (facts.size == 0) return preserved;
   // Opened anew: the program's may be for reading only. What its mode forbids us keeps its holes.
   const auto file = sys::open(fmt::format("/proc/self/fd/{}", fd.get()), O_WRONLY);
-  if (file) TRY(sys::fallocate(*file, 0, 0, facts.size).context("fd {}", fd.get()));
+  const struct stat now = TRY(sys::fstat(fd));
+  const uint64_t there = static_cast<uint64_t>(now.st_blocks) * 512;
+  if (!file) return preserved;
+  TRY(room_for(facts.size - std::min(facts.size, there)).context("fd {}", fd.get()));
+  TRY(sys::fallocate(*file, 0, 0, facts.size).context("fd {}", fd.get()));
   return preserved;
 }
 
@@ -79,6 +98,7 @@ Result<luo::FileFacts> classify_as_kernel(BorrowedFd fd) {
 
 Result<UniqueFd> carry_over(const luo::FileState& file, Kernel kernel) {
   const auto seals = static_cast<int>(file.data);
+  TRY(room_for(file.size).context("token {:#x}", file.token));
   UniqueFd made = TRY(make_memfd(kernel == Kernel::k619 ? 0 : MFD_ALLOW_SEALING));
   TRY(sys::ftruncate(made, file.size));
   if (file.size > 0) TRY(sys::fallocate(made, 0, 0, file.size));

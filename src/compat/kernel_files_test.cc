@@ -53,6 +53,19 @@ TEST(KernelFiles, PreserveMakesPagesOfHoles) {
   EXPECT_EQ(sys::fstat(file).take().st_size, 5000);
 }
 
+// Never by trying: this machine would run out of memory.
+TEST(KernelFiles, MoreHolesThanMemoryAreRefused) {
+  const UniqueFd file = sys::memfd_create("x", MFD_ALLOW_SEALING).take();
+  ASSERT_TRUE(sys::ftruncate(file, uint64_t{1} << 50));
+  const auto refused = KernelMemfd().preserve(file, classify_as_kernel(file).take());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ENOMEM);
+  EXPECT_EQ(sys::fstat(file).take().st_blocks, 0);
+  const auto carried = carry_over(state(file), Kernel::k703);
+  ASSERT_FALSE(carried);
+  EXPECT_EQ(carried.error().code, ENOMEM);
+}
+
 TEST(KernelFiles, CarriesContentSizePositionAndSeals) {
   const UniqueFd file = sys::memfd_create("x", MFD_ALLOW_SEALING).take();
   ASSERT_TRUE(sys::write_all(file, "one"));

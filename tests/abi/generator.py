@@ -163,8 +163,9 @@ class Maker:
         size = self.picture.files.get(slot, 0)
         inside = self.random.randrange(size) if size else 0
         seed = self.random.randrange(1000)
+        # Not far out: what is appended there makes a file whose holes PRESERVE fills with pages.
         choices = [do(f"write {slot} {inside} {min(50, size - inside)} {seed}"), do(f"seek {slot} {inside}"),
-                   do(f"seek {slot} {self.random.choice((-1, 0, 1 << 40))}"), do(f"store {slot} {inside} {seed % 256}"),
+                   do(f"seek {slot} {self.random.choice((-1, 0, 1 << 20))}"), do(f"store {slot} {inside} {seed % 256}"),
                    do(f"seals {slot} {self.random.choice(sorted(SEALS.values()))}"), do(f"describe {slot}")]
         if slot not in self.picture.preserved or self.chance(0.02):
             resized = self.random.choice(SIZES)
