@@ -36,6 +36,12 @@ def parse(text):
     return said
 
 
+def first_to_go():
+    """Should the machine run out of memory under a test, it is ours that is killed, and nobody else's."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+
+
 def last_kernel(sequences):
     return max((kernel for sequence in sequences for kernel, _ in sequence.phases), default=1)
 
@@ -83,7 +89,8 @@ class Compat:
 
     def outlive(self, environment, *words):
         done = subprocess.run([f"{self.bin}/outlive", "compat", "--device", "abi", *words], env=environment,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+                              preexec_fn=first_to_go)
         if done.returncode != 0:
             raise Failed(f"outlive compat {' '.join(words)}: exit {done.returncode}: {done.stderr}")
 
@@ -109,8 +116,9 @@ class Compat:
         with open(path, "w") as file:
             file.write(text)
         agent = subprocess.Popen([f"{self.bin}/outlive", "compat", "--device", "abi", *self.options, "--",
-                                  f"{folder}/abi-agent", path, "hold"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, text=True)
+                                  f"{folder}/abi-agent", path, "hold"],
+                                 env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True, preexec_fn=first_to_go)
         try:
             lines = []
             for line in agent.stdout:
