@@ -6,6 +6,7 @@
 //   outlive update kv -- kv-v2 --port 6380       and nobody notices
 #include <getopt.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -72,6 +73,15 @@ bool parse(int argc, char** argv, kv::Options* options) {
   return optind == argc;
 }
 
+// As many connections as the system allows. A successor has, for a moment, those that came and
+// those that went since it looked.
+void raise_fd_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -81,6 +91,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   signal(SIGPIPE, SIG_IGN);
+  raise_fd_limit();
   kv::break_at_start(options.broken);
   kv::Store store;
   kv::Server server(&store);

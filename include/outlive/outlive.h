@@ -160,7 +160,8 @@ OUTLIVE_API int outlive_adopt(outlive_session* session);
  * outlive_disconnect() of its client, and close it after. */
 OUTLIVE_API int outlive_preview_open(outlive_client* client, const char* session,
                                      outlive_preview** preview);
-/* Brings it up to date, outside of a blackout. */
+/* Brings it up to date, outside of a blackout. What came needs free descriptors before what went is
+ * yours to close: EMFILE (the update is cancelled) is a matter of RLIMIT_NOFILE. */
 OUTLIVE_API int outlive_preview_refresh(outlive_preview* preview);
 /* In adopt: outlive_session_retrieve() and the last refresh, in one round trip. On an error nothing
  * has changed. */

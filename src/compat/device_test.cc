@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -262,6 +263,12 @@ TEST_F(DeviceWorld, AFailedRetrieveFailsForEver) {
 }
 
 TEST_F(DeviceWorld, ManyFilesAndSessionsCross) {
+  // 1,200 files, held twice in the middle: more than a login's usual soft limit.
+  rlimit files{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &files), 0);
+  if (files.rlim_max < 4096) GTEST_SKIP() << "needs a hard limit of 4096 open files";
+  files.rlim_cur = std::max<rlim_t>(files.rlim_cur, 4096);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &files), 0);
   std::vector<UniqueFd> sessions;
   for (int i = 0; i < 40; ++i) {
     sessions.push_back(create("s" + std::to_string(i)).take());
