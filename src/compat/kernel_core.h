@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "compat/compat.h"
-#include "compat/no_updates.h"
 #include "luo/core.h"
+#include "luo/no_updates.h"
 
 namespace outlive::compat {
 
@@ -37,7 +37,7 @@ class KernelCore {
   Status replace(const std::vector<abi::FileSlot*>& files, std::vector<UniqueFd> made);
 
   Kernel kernel_;
-  NoUpdates no_updates_;
+  luo::NoUpdates no_updates_;
   std::vector<std::unique_ptr<luo::FileHandler>> handlers_;
   UniqueFd arena_file_;
   std::unique_ptr<kho::Arena> arena_;

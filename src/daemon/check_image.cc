@@ -11,27 +11,10 @@
 #include "files/registry_defaults.h"
 #include "kho/arena.h"
 #include "luo/core.h"
+#include "luo/no_updates.h"
 
 namespace outlive::daemon {
 namespace {
-
-// No update is carried on while an image is looked at.
-class NoHost final : public luo::UpdateHost {
-  Status start_successor(abi::ServiceSlot&, abi::UpdateSlot&) override {
-    return fail(EPERM, "only looking");
-  }
-  std::vector<luo::Participant> participants(const abi::ServiceSlot&, uint64_t) override {
-    return {};
-  }
-  void send_event(uint64_t, abi::Step, uint64_t, uint64_t, std::string_view) override {}
-  void kill(const abi::ProcessWords&) override {}
-  void retire(const abi::ProcessWords&) override {}
-  bool alive(const abi::ProcessWords&) override { return false; }
-  void drop_generation(const abi::ServiceSlot&, uint64_t) override {}
-  void progress(const abi::UpdateSlot&) override {}
-  void over(const abi::UpdateSlot&) override {}
-  void idle(abi::ServiceSlot&) override {}
-};
 
 Result<UniqueFd> copy_of(const std::string& path) {
   const UniqueFd from = TRY(sys::open(path, O_RDONLY));
@@ -59,7 +42,7 @@ Status check(BorrowedFd file) {
   context.classify = files::classify;
   context.classify_to_preserve = files::classify_to_preserve;
   context.release = [](BorrowedFd) {};
-  NoHost host;
+  luo::NoUpdates host;
   TRY(luo::Core::attach(*arena, context, host));
   return {};
 }

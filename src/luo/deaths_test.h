@@ -156,7 +156,7 @@ class Deaths {
 
   LuoWorld& world_;
   Look look_;
-  NullHost nobody_;
+  NoUpdates nobody_;
   Level levels_[2];
   unsigned depth_ = 0;
   std::vector<Seen> seen_;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "kho/arena_test.h"
 #include "luo/core.h"
+#include "luo/no_updates.h"
 
 namespace outlive::luo {
 
@@ -133,21 +134,6 @@ struct FdTable {
   }
 };
 
-// Takes everything, does nothing; update tests have a real fake (update_host_test.h).
-class NullHost : public UpdateHost {
- public:
-  Status start_successor(abi::ServiceSlot&, abi::UpdateSlot&) override { return {}; }
-  std::vector<Participant> participants(const abi::ServiceSlot&, uint64_t) override { return {}; }
-  void send_event(uint64_t, abi::Step, uint64_t, uint64_t, std::string_view) override {}
-  void kill(const abi::ProcessWords&) override {}
-  void retire(const abi::ProcessWords&) override {}
-  bool alive(const abi::ProcessWords&) override { return false; }
-  void drop_generation(const abi::ServiceSlot&, uint64_t) override {}
-  void progress(const abi::UpdateSlot&) override {}
-  void over(const abi::UpdateSlot&) override {}
-  void idle(abi::ServiceSlot&) override {}
-};
-
 // Everything a test needs. "memfd" files are exclusive; "memfd" and "pipe" share the global state
 // "pool"; "socket" files have none; a regular file has no handler.
 struct LuoWorld {
@@ -262,7 +248,7 @@ struct LuoWorld {
   FakeFlb pool{script, "pool"};
   std::vector<std::unique_ptr<FileHandler>> handlers;
   FdTable fds;
-  NullHost null_host;
+  NoUpdates null_host;
   UpdateHost* host = &null_host;
   UniqueFd file;
   std::unique_ptr<kho::Arena> arena;

@@ -1,18 +1,16 @@
-// The core's updates of services: there are none here, a reboot is a step of its own (kexec.h).
+// A core without services: who looks at an image, or has sessions only, hands this in.
 #pragma once
 
 #include "luo/update.h"
 
-namespace outlive::compat {
+namespace outlive::luo {
 
-class NoUpdates : public luo::UpdateHost {
+class NoUpdates : public UpdateHost {
  public:
   Status start_successor(abi::ServiceSlot&, abi::UpdateSlot&) override {
     return fail(EOPNOTSUPP, "no services here");
   }
-  std::vector<luo::Participant> participants(const abi::ServiceSlot&, uint64_t) override {
-    return {};
-  }
+  std::vector<Participant> participants(const abi::ServiceSlot&, uint64_t) override { return {}; }
   void send_event(uint64_t, abi::Step, uint64_t, uint64_t, std::string_view) override {}
   void kill(const abi::ProcessWords&) override {}
   void retire(const abi::ProcessWords&) override {}
@@ -23,4 +21,4 @@ class NoUpdates : public luo::UpdateHost {
   void idle(abi::ServiceSlot&) override {}
 };
 
-}  // namespace outlive::compat
+}  // namespace outlive::luo
