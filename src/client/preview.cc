@@ -77,23 +77,46 @@ Status Preview::take(Client& client, std::vector<abi::PreviewEntry> now) {
     std::erase_if(added_, [&](const File& file) { return file.token == entry.token; });
     if (added_.size() == before) gone_.push_back(entry.token);
   }
-  for (size_t i = 0; i < tokens.size(); ++i) added_.push_back({tokens[i], std::move(fds[i])});
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (fds[i].valid()) {
+      added_.push_back({tokens[i], std::move(fds[i])});
+    } else {
+      std::erase_if(now, [&](const auto& entry) { return entry.order == fresh[i].order; });
+    }
+  }
   known_ = std::move(now);
   return {};
 }
 
+Result<std::vector<UniqueFd>> Preview::fetch_part(Client& client,
+                                                  std::span<const uint64_t> tokens) const {
+  auto body = request();
+  body.count = static_cast<uint32_t>(tokens.size());
+  Reply reply = TRY(client.call(abi::Request::kPreviewMany, body,
+                                {.tail = std::as_bytes(tokens), .reply_fds = tokens.size()}));
+  return std::move(reply.fds);
+}
+
+// While the old one serves, what was listed may be gone before it is asked for: then one by one,
+// and the rest of that part is had all the same.
 Result<std::vector<UniqueFd>> Preview::fetch(Client& client,
                                              std::span<const uint64_t> tokens) const {
   std::vector<UniqueFd> fds;
   fds.reserve(tokens.size());
   while (fds.size() < tokens.size()) {
-    auto body = request();
     const auto part =
         tokens.subspan(fds.size(), std::min(tokens.size() - fds.size(), abi::kMaxFds));
-    body.count = static_cast<uint32_t>(part.size());
-    Reply reply = TRY(client.call(abi::Request::kPreviewMany, body,
-                                  {.tail = std::as_bytes(part), .reply_fds = part.size()}));
-    std::ranges::move(reply.fds, std::back_inserter(fds));
+    Result<std::vector<UniqueFd>> got = fetch_part(client, part);
+    if (got) {
+      std::ranges::move(*got, std::back_inserter(fds));
+      continue;
+    }
+    if (got.error().code != ENOENT) return got.take_error();
+    for (const uint64_t& token : part) {
+      Result<std::vector<UniqueFd>> one = fetch_part(client, std::span(&token, 1));
+      if (!one && one.error().code != ENOENT) return one.take_error();
+      fds.push_back(one ? std::move((*one)[0]) : UniqueFd());
+    }
   }
   return fds;
 }

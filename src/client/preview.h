@@ -49,6 +49,8 @@ class Preview {
     from.erase(from.begin(), end);
     return front;
   }
+  Result<std::vector<UniqueFd>> fetch_part(Client& client, std::span<const uint64_t> tokens) const;
+  // Of tokens[i], or no descriptor: it has gone meanwhile.
   Result<std::vector<UniqueFd>> fetch(Client& client, std::span<const uint64_t> tokens) const;
 
   std::string name_;

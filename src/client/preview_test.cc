@@ -208,6 +208,33 @@ TEST(Preview, WhatCameAndWentUnseenNeverWas) {
   server.finish();
 }
 
+// The old one serves: a connection closes between the list and the descriptors.
+TEST(Preview, WhatGoesBeforeItIsFetchedIsLeftOut) {
+  FakeServer server([](FakePeer& peer) {
+    Held held;
+    for (const uint64_t token : {1u, 2u, 3u}) held.preserve(token);
+    held.list(peer);
+    held.unpreserve(2);
+    peer.refuse(peer.expect(Request::kPreviewMany), ENOENT, "no token 0x2");
+    EXPECT_EQ(held.fetch(peer), Tokens{1});
+    peer.refuse(peer.expect(Request::kPreviewMany), ENOENT, "no token 0x2");
+    EXPECT_EQ(held.fetch(peer), Tokens{3});
+    held.preserve(2);  // another one, with its token
+    held.list(peer);
+    EXPECT_EQ(held.fetch(peer), Tokens{2});
+    peer.expect_end();
+  });
+  {
+    Looking looking(server);
+    ASSERT_EQ(looking.open(), 0) << outlive_error();
+    EXPECT_EQ(looking.added(), (Tokens{1, 3}));
+    ASSERT_EQ(looking.refresh(), 0) << outlive_error();
+    EXPECT_EQ(looking.gone(), Tokens{});
+    EXPECT_EQ(looking.added(), Tokens{2});
+  }
+  server.finish();
+}
+
 TEST(Preview, ARefusedClaimLeavesItAsItWas) {
   FakeServer server([](FakePeer& peer) {
     Held held;
