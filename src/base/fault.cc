@@ -7,13 +7,14 @@
 #include <charconv>
 #include <vector>
 
+#include "base/fault_page.h"
+#include "base/log.h"
+
 namespace outlive {
 
 bool faults_armed = false;
 
 namespace {
-
-constexpr int kKill = -1;
 
 struct Armed {
   std::string name;
@@ -31,12 +32,25 @@ std::function<int(const char*)>& hook() {
   static std::function<int(const char*)> function;
   return function;
 }
+FaultPage* page = nullptr;
 void recompute() {
-  faults_armed = !armed().empty() || hook() != nullptr;
+  faults_armed = !armed().empty() || hook() != nullptr || page != nullptr;
+}
+
+int act(int64_t action) {
+  if (action == FaultPage::kKill) {
+    ::kill(::getpid(), SIGKILL);
+    ::pause();
+  }
+  if (action == FaultPage::kStop) {
+    ::kill(::getpid(), SIGSTOP);
+    return 0;
+  }
+  return static_cast<int>(action);
 }
 
 Result<int> parse_action(std::string_view text) {
-  if (text == "kill") return kKill;
+  if (text == "kill") return static_cast<int>(FaultPage::kKill);
   for (int code = 1; code < 200; ++code) {
     const char* name = strerrorname_np(code);
     if (name != nullptr && text == name) return code;
@@ -62,6 +76,9 @@ Result<Armed> parse_one(std::string_view text) {
     return fail(EINVAL, "faults: '{}' is not a count", number);
   }
   one.action = TRY(parse_action(text.substr(equals + 1)));
+  if (one.at == 0 && one.action == EINTR) {
+    return fail(EINVAL, "faults: EINTR at every hit would be retried for ever");
+  }
   return one;
 }
 
@@ -69,6 +86,11 @@ Result<Armed> parse_one(std::string_view text) {
 
 Status arm_faults(std::string_view text) {
   std::vector<Armed> list;
+  page = nullptr;
+  if (text.starts_with('@')) {
+    page = TRY(map_fault_page(std::string(text.substr(1))));
+    text = {};
+  }
   while (!text.empty()) {
     const size_t comma = text.find(',');
     Armed one = TRY(parse_one(text.substr(0, comma)));
@@ -89,17 +111,16 @@ int fault_slow(const char* name) {
   if (hook()) {
     if (const int code = hook()(name)) return code;
   }
+  if (page != nullptr) {
+    if (const int64_t action = fault_page_hit(*page, log_role(), name)) return act(action);
+  }
   for (Armed& one : armed()) {
     const bool match =
         one.prefix ? strncmp(name, one.name.c_str(), one.name.size()) == 0 : one.name == name;
     if (!match) continue;
     ++one.hits;
     if (one.at != 0 && one.hits != one.at) continue;
-    if (one.action == kKill) {
-      ::kill(::getpid(), SIGKILL);
-      ::pause();
-    }
-    return one.action;
+    return act(one.action);
   }
   return 0;
 }

@@ -48,6 +48,9 @@ bool parse_log_level(std::string_view name, LogLevel* out) {
 void set_log_role(const char* role) {
   role_now = role;
 }
+const char* log_role() {
+  return role_now;
+}
 void set_log_recorder(LogRecorder recorder, void* context) {
   recorder_now = recorder;
   recorder_context = context;

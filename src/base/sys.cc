@@ -17,13 +17,17 @@ namespace {
 // The errno of an injected fault, or of the call itself; EINTR is retried.
 template <typename Call>
 auto attempt(const char* point, Call call) {
-  if (const int code = fault(point)) {
-    errno = code;
-    return static_cast<decltype(call())>(-1);
+  for (;;) {
+    const int code = fault(point);
+    const auto result = code != 0 ? static_cast<decltype(call())>(-1) : call();
+    if (code != 0) errno = code;
+    if (result != -1 || errno != EINTR) return result;
   }
-  auto result = call();
-  while (result == -1 && errno == EINTR) result = call();
-  return result;
+}
+
+// A short read or write is nothing but a success with fewer bytes.
+size_t shortened(const char* point, size_t size) {
+  return size > 1 && fault(point) != 0 ? size / 2 : size;
 }
 
 template <typename Call>
@@ -52,10 +56,12 @@ Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) {
   return fd_of("sys.open", path, [&] { return ::open(path.c_str(), flags | O_CLOEXEC, mode); });
 }
 Result<size_t> read(BorrowedFd fd, std::span<std::byte> into) {
-  return size_of("sys.read", "read", [&] { return ::read(fd.get(), into.data(), into.size()); });
+  const size_t size = shortened("short.read", into.size());
+  return size_of("sys.read", "read", [&] { return ::read(fd.get(), into.data(), size); });
 }
 Result<size_t> write(BorrowedFd fd, std::span<const std::byte> from) {
-  return size_of("sys.write", "write", [&] { return ::write(fd.get(), from.data(), from.size()); });
+  const size_t size = shortened("short.write", from.size());
+  return size_of("sys.write", "write", [&] { return ::write(fd.get(), from.data(), size); });
 }
 Status write_all(BorrowedFd fd, std::string_view text) {
   while (!text.empty()) {
@@ -229,8 +235,9 @@ Result<UniqueFd> accept(BorrowedFd fd, int flags) {
                [&] { return ::accept4(fd.get(), nullptr, nullptr, flags | SOCK_CLOEXEC); });
 }
 Result<size_t> send(BorrowedFd fd, std::span<const std::byte> data, int flags) {
+  const size_t size = shortened("short.send", data.size());
   return size_of("sys.send", "send",
-                 [&] { return ::send(fd.get(), data.data(), data.size(), flags | MSG_NOSIGNAL); });
+                 [&] { return ::send(fd.get(), data.data(), size, flags | MSG_NOSIGNAL); });
 }
 Result<size_t> recv(BorrowedFd fd, std::span<std::byte> into, int flags) {
   return size_of("sys.recv", "recv",
@@ -294,8 +301,11 @@ Status epoll_ctl(BorrowedFd epoll, int operation, BorrowedFd fd, uint32_t events
                    [&] { return ::epoll_ctl(epoll.get(), operation, fd.get(), &event); });
 }
 Result<size_t> epoll_wait(BorrowedFd epoll, std::span<epoll_event> into, int timeout_ms) {
+  const int code = fault("sys.epoll_wait");
   const int count =
-      ::epoll_wait(epoll.get(), into.data(), static_cast<int>(into.size()), timeout_ms);
+      code != 0 ? -1
+                : ::epoll_wait(epoll.get(), into.data(), static_cast<int>(into.size()), timeout_ms);
+  if (code != 0) errno = code;
   if (count == -1) {
     if (errno == EINTR) return size_t{0};
     return fail_errno("epoll_wait");

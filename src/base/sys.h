@@ -1,7 +1,8 @@
 // The system calls that outlive makes, one wrapper each, no policy.
 //
-// Every wrapper retries EINTR (but close and epoll_wait), passes the fault point "sys.NAME" first,
-// and names its object in the error. Fds are made CLOEXEC unless the name says otherwise.
+// Every wrapper retries EINTR (but close and epoll_wait), passes the fault point "sys.NAME" first
+// (read, write and send also "short.NAME", which halves the bytes), and names its object in the
+// error. Fds are made CLOEXEC unless the name says otherwise.
 #pragma once
 
 #include <fcntl.h>

@@ -12,6 +12,7 @@
 #include "daemon/worker.h"
 #include "files/memfd/memfd_device.h"
 #include "files/registry_defaults.h"
+#include "kho/store.h"
 #include "machine/process/keeper.h"
 
 namespace outlive::daemon {
@@ -48,6 +49,7 @@ int main(int argc, char** argv) {
       log_error("{}", armed.error().message);
       return 2;
     }
+    kho::set_store_hook([](std::byte*, size_t) { FAULT_POINT("kho.store"); });
   }
   daemon::Options options;
   if (const auto code = daemon::parse_options(argc, argv, options)) return *code;

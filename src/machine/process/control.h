@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "abi/control_block.h"
+#include "base/fault.h"
 #include "base/result.h"
 #include "base/sys.h"
 #include "base/unique_fd.h"
@@ -28,6 +29,7 @@ T load_word(const T& word) {
 }
 template <typename T>
 void store_word(T& word, T value) {
+  FAULT_POINT("machine.store");
   std::atomic_ref<T>(word).store(value, std::memory_order_release);
 }
 

@@ -72,6 +72,7 @@ void KeeperProcess::take_over() {
   abi::ControlBlock& block = control_.block();
   log_warning("keeper {} died, taking over", control_.keeper_pid());
   ::prctl(PR_SET_NAME, "outlived");
+  set_log_role("outlived");
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   store_word(block.keeper_deaths, block.keeper_deaths + 1);
   store_word(block.spare_pid, int64_t{0});
