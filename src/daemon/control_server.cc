@@ -139,6 +139,13 @@ bool ControlServer::serve_one(Client& client) {
     }
     return false;
   }
+  if (end == buffer_.get()) {
+    // The worker before died while it replied. A second reply would be taken for the next call's:
+    // whoever missed the first connects again, and asks with the same request_id.
+    log_info("control: uid {}: the worker died while it replied", client.caller.uid);
+    close(client.fd.get());
+    return false;
+  }
   client.in_work = static_cast<size_t>(end - buffer_.get()) + 1;
   const Result<wire::VarlinkCall> call =
       wire::parse_call(std::string_view(buffer_.get(), client.in_work - 1));
@@ -163,17 +170,23 @@ bool ControlServer::serve_one(Client& client) {
 void ControlServer::reply(Client& client, const std::string& text, bool last) {
   client.outgoing += text;
   const int number = client.fd.get();
+  // The call is done: all of it but the NUL at its end leaves the socket before the reply, the NUL
+  // after it. Who finds a NUL alone doesn't know whether the reply was sent (see serve_one).
+  if (last) consume(client, client.in_work - 1);
   if (!flush(client)) return;
   if (!last || !clients_.contains(number)) return;
-  // The call is done: now it may leave the socket.
-  for (size_t left = client.in_work; left > 0;) {
-    const Result<size_t> got =
-        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), left)), MSG_DONTWAIT);
-    if (!got || *got == 0) break;
-    left -= *got;
-  }
+  consume(client, 1);
   client.in_work = 0;
   client.waiting = {};
+}
+
+void ControlServer::consume(const Client& client, size_t bytes) {
+  while (bytes > 0) {
+    const Result<size_t> got =
+        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), bytes)), MSG_DONTWAIT);
+    if (!got || *got == 0) break;
+    bytes -= *got;
+  }
 }
 
 bool ControlServer::flush(Client& client) {
