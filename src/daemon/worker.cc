@@ -185,6 +185,11 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
 
 Status Worker::start() {
   closer_ = std::make_unique<machine::Closer>(control_);
+  closer_->in_use = [this](BorrowedFd fd) {
+    std::vector<BorrowedFd> named = core_->named_fds();
+    for (const BorrowedFd held : control_.held_fds()) named.push_back(held);
+    return std::any_of(named.begin(), named.end(), [&](BorrowedFd one) { return one == fd; });
+  };
   found_ = TRY(take_table());
   Loop loop = TRY(Loop::create());
   loop_ = std::make_unique<Loop>(std::move(loop));

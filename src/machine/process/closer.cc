@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "machine/process/clone.h"
 
@@ -23,21 +24,39 @@ constexpr uint64_t kDeathGraceNs = 200'000'000;
 
 // The page that worker and closer share.
 struct Progress {
-  uint64_t begun = 0;  // closer: closes that it was about to call
-  uint64_t done = 0;   // closer: closes that have returned
+  uint64_t begun = 0;   // closer: closes that it was about to call
+  uint64_t done = 0;    // closer: closes that have returned
+  uint64_t device = 0;  // closer: of the file that it closes now; 0: close has not been called
+  uint64_t inode = 0;
 };
+
+// What is at that number; asks nobody, so it doesn't block.
+struct statx identity_of(BorrowedFd fd) {
+  struct statx none {};
+  const auto facts = sys::statx_cached(fd, STATX_INO);
+  return facts ? *facts : none;
+}
+uint64_t device_of(const struct statx& facts) {
+  return (uint64_t{facts.stx_dev_major} << 32 | facts.stx_dev_minor) + 1;  // never 0
+}
 
 // The process. Nothing but system calls: it was cloned from a worker in the middle of anything.
 [[noreturn]] void run_closer(pid_t worker, BorrowedFd numbers, Progress* progress) {
   die_with_parent(worker);
   ::prctl(PR_SET_NAME, "outlived-closer");
+  set_log_role("closer");
   std::array<int, kBatch> batch{};
   for (;;) {
     const ssize_t bytes = ::read(numbers.get(), batch.data(), sizeof batch);
     if (bytes == -1 && errno == EINTR) continue;
     if (bytes <= 0) ::_exit(0);
     for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(int); ++i) {
+      store_word(progress->device, uint64_t{0});
       store_word(progress->begun, progress->begun + 1);
+      const struct statx facts = identity_of(BorrowedFd(batch[i]));
+      store_word(progress->inode, uint64_t{facts.stx_ino});
+      store_word(progress->device, device_of(facts));
+      FAULT_POINT("closer.close");
       ::close(batch[i]);
       store_word(progress->done, progress->done + 1);
     }
@@ -151,6 +170,7 @@ void Closer::give_up(uint64_t now_ns) {
               timeout_ns_ / 1'000'000);
   static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
   process_->killed_ns = now_ns;
+  killed_by_us_ = true;
   bury(now_ns);
 }
 
@@ -169,17 +189,34 @@ void Closer::bury(uint64_t now_ns) {
   if (!dead && now_ns - process_->killed_ns < kDeathGraceNs) return;
   collect(now_ns);
   if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
-    // The blocked one: its number was free from the moment the close began. Never close it again.
+    // Its number was free from the moment the close began, and may be somebody else's now. Only
+    // what was surely not closed is closed again.
+    const BorrowedFd doubtful = sent_.front();
     sent_.pop_front();
-    ++closed_;
-    ++timeouts_;
+    if (!killed_by_us_ && is_left_open(doubtful)) {
+      sent_.push_front(doubtful);
+    } else {
+      ++closed_;
+      timeouts_ += killed_by_us_;
+    }
   }
+  killed_by_us_ = false;
   queue_.insert(queue_.begin(), sent_.begin(), sent_.end());
   sent_.clear();
   store_word(control_.block().closer_pidfd, int32_t{-1});
   stuck_.push_back(std::move(process_->pidfd));
   process_.reset();
   reap_stuck();
+}
+
+// After a death in the middle of a close: is it the same file, and nobody's?
+bool Closer::is_left_open(BorrowedFd fd) const {
+  const Progress& progress = process_->progress();
+  const uint64_t device = load_word(progress.device);
+  if (device == 0) return true;
+  const struct statx now = identity_of(fd);
+  return device_of(now) == device && now.stx_ino == load_word(progress.inode) && in_use &&
+         !in_use(fd);
 }
 
 void Closer::reap_stuck() {

@@ -3,16 +3,18 @@
 //
 //   close(fd) -> queue -> pipe -> a process on the same fd table closes -> count in shared memory
 //
-// Unhappy path: one close takes longer than the time-out: that process is killed (a killed close
-// has freed its number: close(2) takes it out of the table first), and another one does the rest.
-// One that not even SIGKILL ends is inside the kernel for good and is left there.
-// Threads: the worker's only one. Nothing here blocks.
+// Unhappy path: the process is killed by somebody else: what it hadn't closed yet is closed by the
+// next one, also the fd that it was about to close. One close takes longer than the time-out: that
+// process is killed (a killed close has freed its number: close(2) takes it out of the table
+// first), and another one does the rest. One that not even SIGKILL ends is inside the kernel for
+// good and is left there. Threads: the worker's only one. Nothing here blocks.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -40,6 +42,10 @@ class Closer {
   uint64_t timeouts() const { return timeouts_; }  // closes that were killed
   pid_t pid() const;                               // 0: no process now
 
+  // Is this number in use: named by a record, or of the machine itself? Asked when a process was
+  // killed in a close that may have been done or not. Unset: every number is.
+  std::function<bool(BorrowedFd)> in_use;
+
  private:
   struct Process;
   bool start(uint64_t now_ns);
@@ -48,6 +54,7 @@ class Closer {
   void give_up(uint64_t now_ns);
   void watch(uint64_t now_ns);
   void bury(uint64_t now_ns);
+  bool is_left_open(BorrowedFd fd) const;
   void reap_stuck();
 
   Control& control_;
@@ -56,6 +63,7 @@ class Closer {
   std::deque<BorrowedFd> sent_;   // in its pipe, in order
   std::unique_ptr<Process> process_;
   std::vector<UniqueFd> stuck_;  // pidfds of killed ones that don't end
+  bool killed_by_us_ = false;    // the process in process_
   uint64_t closed_ = 0;
   uint64_t timeouts_ = 0;
 };

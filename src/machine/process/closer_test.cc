@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <set>
+
+#include "base/fault.h"
 #include "machine/process/test_machine.h"
 
 namespace outlive::machine {
@@ -146,6 +149,28 @@ TEST_F(CloserTest, AnotherOneIsMadeWhenItWasKilled) {
   ASSERT_TRUE(tick_until(closer, [&] { return closer.pending() == 0 && closer.pid() != 0; }));
   EXPECT_NE(closer.pid(), pid);
   EXPECT_FALSE(is_open(number));
+}
+
+// Each process closes one, and is killed when it is about to close the next one.
+TEST_F(CloserTest, WhatAKilledOneWasAboutToCloseIsClosed) {
+  ASSERT_TRUE(arm_faults("closer.close:2=kill"));
+  std::optional<Closer> closer;
+  closer.emplace(control_);
+  std::set<int> in_use;
+  closer->in_use = [&](BorrowedFd fd) { return in_use.contains(fd.get()); };
+  std::vector<int> numbers;
+  for (int i = 0; i < 5; ++i) numbers.push_back(::dup(2));
+  in_use.insert(numbers[3]);  // somebody else's now, as far as anyone can tell
+  for (const int number : numbers) closer->close(BorrowedFd(number));
+  const bool closed = tick_until(*closer, [&] { return closer->pending() == 0; });
+  ASSERT_TRUE(arm_faults(""));
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closer->timeouts(), 0u);
+  closer.reset();  // its own fds have numbers that came free
+  for (const int number : numbers) {
+    EXPECT_EQ(is_open(number), number == numbers[3]) << number - numbers[0];
+  }
+  ::close(numbers[3]);
 }
 
 TEST_F(CloserTest, LeavesNothingBehind) {
