@@ -220,6 +220,7 @@ method Status() -> (
   arena_size: int,
   kho_enabled: bool,
   liveupdate_enabled: bool,
+  confinement: ?string,
   log: ?[]string
 )
 

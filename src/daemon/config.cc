@@ -163,6 +163,11 @@ Status read_limits(Table& table, Config& config) {
   return table.done();
 }
 
+Status read_worker(Table& table, Config& config) {
+  TRY(table.flag("confine", config.confine));
+  return table.done();
+}
+
 Status read_update(Table& table, Config& config) {
   TRY(table.milliseconds("prepare-timeout-ms", config.times.prepare));
   TRY(table.milliseconds("freeze-timeout-ms", config.times.freeze));
@@ -215,11 +220,9 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   Config config;
   Table top(parsed.table(), "", path);
   using Reader = Status (*)(Table&, Config&);
-  const std::pair<const char*, Reader> sections[] = {{"outlived", read_outlived},
-                                                     {"kho", read_kho},
-                                                     {"liveupdate", read_liveupdate},
-                                                     {"limits", read_limits},
-                                                     {"update", read_update}};
+  const std::pair<const char*, Reader> sections[] = {
+      {"outlived", read_outlived}, {"kho", read_kho},       {"liveupdate", read_liveupdate},
+      {"limits", read_limits},     {"worker", read_worker}, {"update", read_update}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
     if (node == nullptr) continue;

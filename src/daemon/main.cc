@@ -27,12 +27,16 @@ Result<int> run(const Options& options, Config config) {
   files::register_default_handlers(input.handlers);
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
+  const machine::Confinement confinement = TRY(prepare_confinement(setup, options, input.config));
   machine::Control control = TRY(machine::Control::create());
   machine::KeeperOptions keeper;
   keeper.no_keeper = options.no_keeper;
   keeper.fd_limit = input.config.fds;
   keeper.most_deaths = static_cast<unsigned>(input.config.worker_deaths);
-  keeper.worker_main = [&](machine::WorkerContext& context) { return worker_main(input, context); };
+  keeper.worker_main = [&](machine::WorkerContext& context) {
+    input.confined = confinement.apply().text();
+    return worker_main(input, context);
+  };
   return machine::run_keeper(control, std::move(keeper));
 }
 

@@ -140,6 +140,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"arena_size", parts_.arena.size()},
       {"kho_enabled", parts_.config.kho_enabled},
       {"liveupdate_enabled", parts_.config.liveupdate_enabled},
+      {"confinement", parts_.confined},
       {"log", nullptr},
   });
 }

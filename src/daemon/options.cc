@@ -64,10 +64,12 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   return std::nullopt;
 }
 
+std::string config_path(const Options& options) {
+  return options.config.empty() ? default_config_path() : options.config;
+}
+
 Result<Config> load_config(const Options& options) {
-  const bool given = !options.config.empty();
-  const std::string path = given ? options.config : default_config_path();
-  Config config = TRY(read_config(path, given));
+  Config config = TRY(read_config(config_path(options), !options.config.empty()));
   if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
   if (!options.state_dir.empty()) config.state_dir = options.state_dir;
   if (!options.log_level.empty() && !parse_log_level(options.log_level, &config.log_level)) {

@@ -22,6 +22,8 @@ struct Options {
 
 // An exit code when the process shall end at once (--help, --version, a usage error).
 std::optional<int> parse_options(int argc, char** argv, Options& options);
+// The file that is read, whether it is there or not.
+std::string config_path(const Options& options);
 // The file, overridden by the options, and checked as a whole.
 Result<Config> load_config(const Options& options);
 

@@ -31,6 +31,7 @@ struct Parts {
   std::function<uint64_t()> log_written;
   uint64_t leaks_corrected;  // by the last attach
   uint64_t fd_limit;         // soft RLIMIT_NOFILE
+  std::string confined;      // what is in force in this worker
 
   luo::Records& records() const { return core.records(); }
   // The kernel hands out the lowest free number: one this high says that the table is nearly full.

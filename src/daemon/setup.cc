@@ -4,6 +4,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/sys.h"
 #include "kho/arena.h"
 
@@ -20,7 +22,11 @@ bool make_path(const std::string& path) {
 }
 
 std::string choose_state_dir(const Config& config, const wire::RuntimeDir& runtime) {
-  if (config.state_dir) return *config.state_dir;
+  if (config.state_dir) {
+    // Now: the confined worker may write below it only if it is there. It says so if it isn't.
+    static_cast<void>(make_path(*config.state_dir));
+    return *config.state_dir;
+  }
   std::string wanted = "/var/lib/outlive";
   if (geteuid() != 0) {
     const char* xdg = getenv("XDG_STATE_HOME");
@@ -86,6 +92,20 @@ Result<Setup> Setup::make(const Config& config) {
   setup.device_listener = BorrowedFd(device.release());
   setup.control_listener = BorrowedFd(control.release());
   return setup;
+}
+
+Result<machine::Confinement> prepare_confinement(const Setup& setup, const Options& options,
+                                                 const Config& config) {
+  using machine::Confinement;
+  if (!config.confine) return Confinement::off("[worker] confine = false");
+  if (options.no_keeper) return Confinement::off("--no-keeper: the keeper is in this process");
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return Confinement::off("a sanitizer's report needs files and processes");
+#else
+  const std::string folder = std::filesystem::path(config_path(options)).parent_path();
+  return Confinement::prepare(
+      {{folder.empty() ? "." : folder}, {setup.runtime.path, setup.state_dir}});
+#endif
 }
 
 }  // namespace outlive::daemon

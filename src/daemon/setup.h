@@ -6,6 +6,8 @@
 
 #include "base/unique_fd.h"
 #include "daemon/config.h"
+#include "daemon/options.h"
+#include "machine/process/confinement.h"
 #include "wire/runtime_dir.h"
 
 namespace outlive::daemon {
@@ -21,5 +23,9 @@ struct Setup {
   BorrowedFd device_listener;
   BorrowedFd control_listener;
 };
+
+// What every worker gives up first of all; the folders are there already.
+Result<machine::Confinement> prepare_confinement(const Setup& setup, const Options& options,
+                                                 const Config& config);
 
 }  // namespace outlive::daemon

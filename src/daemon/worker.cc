@@ -201,7 +201,7 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, leaks_, soft_fd_limit()});
+      [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
@@ -223,6 +223,7 @@ Status Worker::start() {
   if (context_.start_number == 1) {
     tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
+    log_notice("the worker's confinement: {}", input_.confined);
   }
   return {};
 }

@@ -27,6 +27,7 @@ struct WorkerInput {
   BorrowedFd device_listener;
   BorrowedFd control_listener;
   BorrowedFd lock;
+  std::string confined = {};  // what is in force in this worker (machine/process/confinement.h)
 };
 
 // The process's exit code for the keeper (machine::KeeperOptions::worker_main).
