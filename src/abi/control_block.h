@@ -87,8 +87,16 @@ struct ControlBlock {
   int64_t signal_fd;        // keeper: signalfd
   int64_t window_first;     // launcher: first of its reserved fd numbers
   int64_t window_count;
-  uint64_t exit_head;  // keeper: entries ever written
-  uint64_t exit_tail;  // worker: entries ever read
+  uint64_t exit_head;            // keeper: entries ever written
+  uint64_t exit_tail;            // worker: entries ever read
+  uint64_t keeper_heartbeat_ns;  // keeper: CLOCK_MONOTONIC, each turn of its loop
+  uint64_t hold;                 // keeper: 1: the worker died too often, everything is held
+  uint64_t last_death;           // keeper: DeathKind of the worker before
+  // The Varlink call that the worker carries out (its socket keeps it until it is answered), so
+  // that one that kills the worker is not carried out for ever. 0: none.
+  uint64_t call_in_work;    // worker: digest of the call
+  uint64_t suspect_call;    // worker: digest of the call in work at the last death
+  uint64_t suspect_deaths;  // worker: deaths in a row that it was in work at
   ExitEntry exits[kExitRing];
   ChildEntry children[kMaxChildren];
   LaunchRequest launch;
@@ -99,9 +107,13 @@ static_assert(sizeof(ChildEntry) == 40);
 static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
 static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
 static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
-static_assert(offsetof(ControlBlock, exits) == 208);
+static_assert(offsetof(ControlBlock, exits) == 256);
 static_assert(sizeof(ControlBlock) ==
-              208 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
+              256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
+
+// Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
+// SIGTERM that the keeper didn't send, and the death of the keeper.
+enum class DeathKind : uint64_t { kNone = 0, kOwn = 1, kOutside = 2 };
 
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 

@@ -19,8 +19,8 @@
 //   - Lists come in parts: when `next` is there, ask again with `after` = that. Every reply stays
 //     below 1 MiB.
 //   - Errors carry the errno and one line that names the thing and the remedy. ESTALE: outlived
-//     holds inherited state that it refused. The other rules: org.varlink.service.InvalidParameter
-//     names the field, MethodNotFound the method.
+//     holds inherited state that it refused, or all it has because its worker died too often. The
+//     other rules: org.varlink.service.InvalidParameter names the field, MethodNotFound the method.
 #pragma once
 
 namespace outlive::abi {
@@ -200,12 +200,14 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 )
 
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
-# refused (then it is held, and most other calls answer Refused with ESTALE). `log`: its last words.
+# refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
+# is held all the same: the worker died too often. `log`: its last words.
 method Status() -> (
   state: string,
   in_progress: bool,
   live_update_number: int,
   refused: ?string,
+  held: ?string,
   runtime_dir: string,
   version: string,
   pid_keeper: int,

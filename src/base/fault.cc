@@ -1,6 +1,7 @@
 #include "base/fault.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,16 +47,22 @@ int act(int64_t action) {
     ::kill(::getpid(), SIGSTOP);
     return 0;
   }
+  if (action == FaultPage::kAbort) ::abort();
+  volatile bool hangs = action == FaultPage::kHang;
+  while (hangs) {
+  }
   return static_cast<int>(action);
 }
 
 Result<int> parse_action(std::string_view text) {
   if (text == "kill") return static_cast<int>(FaultPage::kKill);
+  if (text == "abort") return static_cast<int>(FaultPage::kAbort);
+  if (text == "hang") return static_cast<int>(FaultPage::kHang);
   for (int code = 1; code < 200; ++code) {
     const char* name = strerrorname_np(code);
     if (name != nullptr && text == name) return code;
   }
-  return fail(EINVAL, "faults: unknown action '{}' (an errno's name, or kill)", text);
+  return fail(EINVAL, "faults: unknown action '{}' (an errno's name, kill, abort or hang)", text);
 }
 
 Result<Armed> parse_one(std::string_view text) {

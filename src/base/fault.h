@@ -4,7 +4,8 @@
 //   FAULT_POINT("luo.commit");            // only dies (kill) or runs the hook, never fails
 //
 // Armed by OUTLIVE_FAULTS="NAME:N=ACTION[,...]": at the N-th hit (1 = first; 0 = every) of NAME
-// (a trailing '*' matches a prefix) do ACTION: an errno's name, or `kill` (SIGKILL to ourselves).
+// (a trailing '*' matches a prefix) do ACTION: an errno's name, `kill` (SIGKILL to ourselves),
+// `abort` (SIGABRT), or `hang` (for ever, awake).
 // OUTLIVE_FAULTS="@PATH": armed and counted through a page, while we run (base/fault_page.h).
 // Unarmed, a fault point costs one load and one branch.
 // Threads: arm before there are any; hits are counted without locks and meant for one thread.

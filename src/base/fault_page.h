@@ -19,7 +19,9 @@ namespace outlive {
 struct FaultPage {
   static constexpr uint64_t kMagic = 0x3145474150464c4f;  // "OLFPAGE1"
   static constexpr int64_t kKill = -1;
-  static constexpr int64_t kStop = -2;  // SIGSTOP
+  static constexpr int64_t kStop = -2;   // SIGSTOP
+  static constexpr int64_t kAbort = -3;  // SIGABRT
+  static constexpr int64_t kHang = -4;   // for ever, awake
   static constexpr uint64_t kMostPoints = 508;
 
   struct Point {
@@ -34,7 +36,7 @@ struct FaultPage {
   char name[40];      // exact
   uint64_t at;        // the hit that counts, 1 = first
   uint64_t times;     // from there on so many hits
-  int64_t action;     // an errno, or kKill, kStop
+  int64_t action;     // an errno, or one of the above
   uint64_t hits;      // so far
   uint64_t fired;     // how often the action was taken
   uint64_t counting;  // not 0: fill `points`
@@ -46,7 +48,7 @@ static_assert(sizeof(FaultPage::Point) == 64 && sizeof(FaultPage) == 256 + 508 *
 
 // Maps the file for the life of the process, and of its clones.
 Result<FaultPage*> map_fault_page(const std::string& path);
-// One hit: 0, an errno, or FaultPage::kKill or kStop.
+// One hit: 0, an errno, or one of FaultPage's actions.
 int64_t fault_page_hit(FaultPage& page, const char* role, const char* name);
 
 }  // namespace outlive

@@ -19,8 +19,8 @@ void set_log_level(LogLevel level);
 LogLevel log_level();
 // "error", "warning", "notice", "info", "debug"; false for any other name.
 bool parse_log_level(std::string_view name, LogLevel* out);
-// The role that lines carry: "outlived" (the keeper), "worker", "spare", "closer", "outlive"
-// (default). A literal.
+// The role that lines carry: "outlived" (not yet the keeper), "keeper", "worker", "spare",
+// "closer", "outlive" (default). A literal.
 void set_log_role(const char* role);
 const char* log_role();
 // Called with each finished line (with its newline), after stderr. nullptr: none.

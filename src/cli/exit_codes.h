@@ -15,7 +15,7 @@ inline constexpr int kExitWouldLose = 4;    // refused, or a plan that says so: 
 inline constexpr int kExitNotRunning = 69;  // no outlived answers
 inline constexpr int kExitTryAgain = 75;    // busy, or no answer in time
 inline constexpr int kExitNoPermission = 77;  // somebody else's
-inline constexpr int kExitRefused = 78;       // outlived holds inherited state that it refused
+inline constexpr int kExitRefused = 78;       // outlived holds what it has, and serves nobody
 inline constexpr int kExitInterrupted = 130;  // Ctrl-C; an update goes on by itself
 
 // `varlink_error` is the qualified name of the error that outlived replied, empty for our own.

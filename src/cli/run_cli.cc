@@ -16,8 +16,8 @@ A first tour:
   outlive timeline                            what happened, and how long the world stood still
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 the update was rolled back, 4 something would be lost,
-69 outlived is not running, 75 try again, 77 no permission, 78 inherited state was refused,
-130 interrupted.)";
+69 outlived is not running, 75 try again, 77 no permission, 78 everything is held and
+nobody served (`outlive status` says why), 130 interrupted.)";
 
 // Letters to change, add or drop to get from a to b.
 size_t distance(std::string_view a, std::string_view b) {

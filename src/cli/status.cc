@@ -1,5 +1,5 @@
 // outlive status: is outlived well, and does it hold what it should? Exit 78 when it refused what
-// it inherited.
+// it inherited, or serves nobody because its worker died too often.
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
@@ -21,6 +21,7 @@ Result<std::string> status_text(const Json& reply) {
   line("state", f.text("state") + (f.flag("in_progress") ? " (an update is going on)" : ""));
   const std::optional<std::string> refused = f.maybe_text("refused");
   if (refused) line("refused", *refused);
+  if (const auto held = f.maybe_text("held")) line("held", *held);
   line("updates", fmt::format("live update number {}", f.number("live_update_number")));
   line("holds", fmt::format("{}, {}, {}", count_text(f.number("services"), "service"),
                             count_text(f.number("sessions"), "session"),
@@ -56,6 +57,10 @@ Result<int> run_status(Cli& cli) {
                     *refused));
     return kExitRefused;
   }
+  if (const auto held = f.maybe_text("held")) {
+    cli.warn(fmt::format("everything is held, nobody is served: {}", *held));
+    return kExitRefused;
+  }
   return kExitOk;
 }
 
@@ -65,7 +70,8 @@ void add_status(CLI::App& app, Cli& cli) {
   CLI::App* verb = app.add_subcommand("status", "Show how outlived is");
   add_json_option(*verb, cli);
   verb->footer(R"(
-Exit code 0: it runs and is well; 69: it doesn't run; 78: it holds inherited state that it refused.
+Exit code 0: it runs and is well; 69: it doesn't run; 78: it serves nobody, and holds what
+it has: inherited state that it refused, or all of it because its worker died too often.
 
 Examples:
   outlive status

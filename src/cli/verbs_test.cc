@@ -42,6 +42,17 @@ TEST_F(CliTest, StatusOfAHeldState) {
   EXPECT_EQ(run({"status", "--json"}).code, kExitRefused);
 }
 
+TEST_F(CliTest, StatusOfAWorkerThatDiedTooOften) {
+  Json held = kStatus;
+  held["held"] = "outlived's worker died too often (11 deaths)";
+  fake_.reply("Status", held);
+  const Ran ran = run({"status"});
+  EXPECT_EQ(ran.code, kExitRefused);
+  EXPECT_NE(ran.out.find("11 deaths"), std::string::npos);
+  EXPECT_NE(ran.err.find("nobody is served"), std::string::npos) << ran.err;
+  EXPECT_EQ(ran.err.find("refused"), std::string::npos) << ran.err;
+}
+
 const Json kService = Json::parse(R"({"id":"1","name":"web","uid":0,"gid":0,"state":"running",
   "ready":true,"notify":false,"restart":"always","generation":4,"pid":77,"uptime_us":412,"updates":3,
   "rollbacks":1,"restarts":0,"last_exit":null,"update":null,"sessions":2,"files":3,"listen":[],

@@ -156,6 +156,7 @@ Status read_liveupdate(Table& table, Config& config) {
 Status read_limits(Table& table, Config& config) {
   TRY(table.number("fds", config.fds, 1 << 30));
   TRY(table.number("worker-deaths", config.worker_deaths, 1'000'000));
+  TRY(table.milliseconds("worker-timeout-ms", config.worker_timeout));
   TRY(table.number("sessions-per-uid", config.limits.sessions, 10'000'000));
   TRY(table.number("files-per-uid", config.limits.files, 10'000'000));
   TRY(table.number("connections-per-uid", config.limits.connections, 1'000'000));
@@ -257,6 +258,11 @@ Status check_config(const Config& config) {
   }
   if (config.arena_max < (1 << 20) || config.arena_max > (uint64_t{1} << 42)) {
     return fail(EINVAL, "[kho] arena-max = {} is not between 1M and 4T", config.arena_max);
+  }
+  if (config.worker_timeout < 2'000'000'000) {
+    return fail(EINVAL,
+                "[limits] worker-timeout-ms = {} is below 2000: its loop turns every 500 ms",
+                config.worker_timeout / 1'000'000);
   }
   return {};
 }

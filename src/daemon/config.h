@@ -36,9 +36,10 @@ struct Config {
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
   std::string on_incoming_failure = "hold";
-  uint64_t fds = 0;             // 0: the hard limit
-  uint64_t worker_deaths = 10;  // more within 10 s: hold mode
-  bool confine = true;          // [worker] confine
+  uint64_t fds = 0;                          // 0: the hard limit
+  uint64_t worker_deaths = 10;               // more within 10 s: hold mode
+  uint64_t worker_timeout = 10'000'000'000;  // ns
+  bool confine = true;                       // [worker] confine
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   luo::UpdateTimes times;
   std::vector<ServiceConfig> services;

@@ -31,6 +31,7 @@ bool is_operator(uint64_t uid) {
 ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& device)
     : parts_(parts),
       methods_(parts, supervisor, device),
+      suspect_(parts.control),
       buffer_(std::make_unique_for_overwrite<char[]>(kBufferSize)) {
   supervisor.observer.service_changed = [this](const auto& service) { service_changed(service); };
   supervisor.observer.service_gone = [this](uint64_t service) { service_gone(service); };
@@ -147,8 +148,24 @@ bool ControlServer::serve_one(Client& client) {
     return false;
   }
   client.in_work = static_cast<size_t>(end - buffer_.get()) + 1;
-  const Result<wire::VarlinkCall> call =
-      wire::parse_call(std::string_view(buffer_.get(), client.in_work - 1));
+  const std::string_view text(buffer_.get(), client.in_work - 1);
+  if (suspect_.refuses(client.fd, text)) {
+    log_error("a control call of uid {} was in work at deaths of the worker: answered EIO",
+              client.caller.uid);
+    const int refused = client.fd.get();
+    reply(client,
+          wire::error_text(fail(EIO, "outlived's worker died of this call, again and again")),
+          true);
+    return clients_.contains(refused);
+  }
+  suspect_.begin(client.fd, text);
+  const bool more = carry_out(client, text);
+  suspect_.end();
+  return more;
+}
+
+bool ControlServer::carry_out(Client& client, std::string_view text) {
+  const Result<wire::VarlinkCall> call = wire::parse_call(text);
   if (!call) {
     log_info("control: a call of uid {}: {}", client.caller.uid, call.error().message);
     close(client.fd.get());

@@ -2,7 +2,9 @@
 //
 // Happy path:   a call is peeked until it is whole -> carried out -> replied -> consumed.
 // A death:      the call is still in the socket: the next worker peeks it again and answers. What
-//               changes something carries a request id, so it happens once.
+//               changes something carries a request id, so it happens once. One that was in work
+//               at deaths in a row (Control::most_deaths_of_one) is answered EIO, and only tried
+//               again when it is sent again (suspect_call.h).
 // Too many:     whoever is no operator (root, or the user that outlived runs as) is refused; for an
 //               operator the connection that has been idle for the longest makes room. So one can
 //               always get through, and what a call is being carried out for is never cut off.
@@ -15,6 +17,7 @@
 
 #include "daemon/methods.h"
 #include "daemon/parts.h"
+#include "daemon/suspect_call.h"
 
 namespace outlive::daemon {
 
@@ -41,6 +44,7 @@ class ControlServer {
   void ready(int number, uint32_t events);
   bool serve_one(Client& client);
   void consume(const Client& client, size_t bytes);
+  bool carry_out(Client& client, std::string_view text);
   void reply(Client& client, const std::string& text, bool last);
   bool flush(Client& client);
   void close(int number);
@@ -53,6 +57,7 @@ class ControlServer {
 
   Parts& parts_;
   Methods methods_;
+  SuspectCall suspect_;
   BorrowedFd listener_;
   std::unordered_map<int, Client> clients_;
   std::unique_ptr<char[]> buffer_;  // of one call

@@ -16,25 +16,6 @@ namespace {
 
 constexpr int kMostRequestsATurn = 32;  // of one connection, then the others' turn
 
-bool is_pure(abi::Request request) {
-  switch (request) {
-    case abi::Request::kList:
-    case abi::Request::kListFiles:
-    case abi::Request::kStatus:
-    case abi::Request::kRetrieveSubtree:
-    case abi::Request::kParticipate:
-    case abi::Request::kPreviewList:
-    case abi::Request::kPreviewMany:
-    case abi::Request::kFdDataQuery:
-    case abi::Request::kGetName:
-    case abi::Request::kRetrieveFd:
-    case abi::Request::kRetrieveMany:
-      return true;
-    default:
-      return false;
-  }
-}
-
 uint64_t inode_of(BorrowedFd fd) {
   const auto facts = sys::statx_cached(fd, STATX_INO);
   return facts ? facts->stx_ino : 0;
@@ -84,9 +65,8 @@ Status Device::start(BorrowedFd listener) {
         parts_.core.sessions().hold(*session, {address, slot->generation});
       }
     }
-    if (slot->in_work == slot->sequence + 1) {
-      kho::store_word(&slot->deaths, slot->deaths + 1);
-    }
+    // Before its commit or after it, as long as its reply was not sent.
+    if (slot->in_work != 0) kho::store_word(&slot->deaths, slot->deaths + 1);
     watch(connection);
   }
   return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(listener_); });
@@ -179,6 +159,7 @@ void Device::writable(uint64_t address) {
 }
 
 void Device::block(Connection& connection) {
+  end_work(*connection.slot);
   connection.blocked = true;
   const Status changed = parts_.loop.change(connection.fd(), EPOLLOUT);
   if (!changed) log_error("connection: {}", changed.error().message);
@@ -229,13 +210,10 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     return false;
   }
   Outcome outcome;
-  if (slot.in_work == sequence && slot.deaths >= 2) {
-    log_error("a request ({:#x}) of uid {} was in work at {} deaths of the worker: answered EIO",
-              unsigned{message.header.request}, slot.uid, slot.deaths);
-    outcome = Outcome::error(fail(EIO, "outlived's worker died twice of this request"));
+  if (is_poison(connection, message)) {
+    outcome = Outcome::error(fail(EIO, "outlived's worker died of this request, again and again"));
   } else {
-    if (slot.in_work != sequence) kho::store_word(&slot.deaths, 0);
-    kho::store_word(&slot.in_work, sequence);
+    begin_work(slot, sequence);
     outcome = requests_->handle(connection, message);
   }
   if (!outcome.committed) {
@@ -254,24 +232,6 @@ void Device::record_reply(luo::Change& change, Connection& connection, uint64_t 
   change.set(connection.slot->sequence, sequence);
   change.set(connection.slot->result, static_cast<int64_t>(result));
   change.set(connection.slot->reply_fd, reply_fd);
-}
-
-bool Device::reply_again(Connection& connection, wire::Message& message) {
-  if (is_pure(message.request()) && connection.slot->result == 0) {
-    return answer(connection, message, requests_->handle(connection, message));
-  }
-  return answer(connection, message, stored_reply(connection, message));
-}
-
-Outcome Device::stored_reply(Connection& connection, const wire::Message& message) {
-  const abi::ConnectionSlot& slot = *connection.slot;
-  if (slot.result != 0) {
-    return Outcome::error(fail(static_cast<int>(-slot.result), "the request failed"));
-  }
-  Outcome outcome;
-  outcome.body.assign(message.body.begin(), message.body.end());
-  if (slot.reply_fd >= 0) outcome.fds.emplace_back(static_cast<int>(slot.reply_fd));
-  return outcome;
 }
 
 bool Device::answer(Connection& connection, const wire::Message& message, const Outcome& outcome) {
@@ -294,6 +254,7 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     close(connection, taken.error().message);
     return false;
   }
+  end_work(*connection.slot);
   if (connection.slot->reply_fd >= 0) {
     const BorrowedFd done(static_cast<int>(connection.slot->reply_fd));
     luo::Change change(parts_.records());

@@ -7,7 +7,9 @@
 // Unhappy:      another sequence, wrong magic: EPROTO, closed. The socket is full: the request
 // stays
 //               unconsumed and is answered when it drains. A request in work at two deaths in a row
-//               is answered EIO and never replayed.
+//               is answered EIO and never replayed (four, when it was killed from outside:
+//               Control::most_deaths_of_one); so is one that only reads and kills in its
+//               repetition.
 // Threads: one. Nothing here waits. A client's fds are never closed here but given to the closer.
 #pragma once
 
@@ -60,6 +62,10 @@ class Device {
   bool answer(Connection& connection, const wire::Message& message, const Outcome& outcome);
   Outcome stored_reply(Connection& connection, const wire::Message& message);
   bool reply_again(Connection& connection, wire::Message& message);
+  static void begin_work(abi::ConnectionSlot& slot, uint64_t sequence);
+  static void end_work(abi::ConnectionSlot& slot);
+  // What carrying out `message` killed the worker at, too often. It is said.
+  bool is_poison(const Connection& connection, const wire::Message& message) const;
   bool flush_events(Connection& connection);
   void block(Connection& connection);
   void close(Connection& connection, std::string_view why);

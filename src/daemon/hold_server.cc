@@ -2,7 +2,8 @@
 
 #include <poll.h>
 
-#include <map>
+#include <algorithm>
+#include <list>
 #include <vector>
 
 #include "abi/orchestrator_varlink.h"
@@ -16,6 +17,8 @@ namespace outlive::daemon {
 using wire::Json;
 
 namespace {
+
+constexpr size_t kMostClients = 64;
 
 struct Client {
   UniqueFd fd;
@@ -33,13 +36,16 @@ std::string answer(const HoldInput& input, const std::string& message) {
   if (!call) return {};
   if (auto text = wire::introspect(kAbout, *call)) return *text;
   if (call->method != std::string(abi::kOrchestratorInterface) + ".Status") {
-    return wire::error_text(fail(ESTALE, "inherited state refused: {}", input.reason));
+    return wire::error_text(input.refused
+                                ? fail(ESTALE, "inherited state refused: {}", input.reason)
+                                : fail(ESTALE, "everything is held: {}", input.reason));
   }
   const machine::Control& control = input.control;
   return wire::reply_text(Json{{"state", "undefined"},
                                {"in_progress", false},
                                {"live_update_number", 0},
-                               {"refused", input.reason},
+                               {"refused", input.refused ? Json(input.reason) : Json()},
+                               {"held", input.refused ? Json() : Json(input.reason)},
                                {"runtime_dir", input.runtime.path},
                                {"version", OUTLIVE_VERSION},
                                {"pid_keeper", control.keeper_pid()},
@@ -76,33 +82,53 @@ bool serve(const HoldInput& input, Client& client) {
   }
 }
 
+// Clients in order of use, the one that has been idle for the longest first.
+class Clients {
+ public:
+  void accept(BorrowedFd listener) {
+    Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
+    if (!accepted) return;
+    if (list_.size() == kMostClients) list_.pop_front();
+    list_.push_back({std::move(*accepted), {}});
+  }
+  void serve_all(const HoldInput& input, std::span<const pollfd> polled) {
+    for (const pollfd& one : polled) {
+      if (one.revents == 0) continue;
+      const auto found = std::find_if(list_.begin(), list_.end(), [&](const Client& client) {
+        return client.fd.get() == one.fd;
+      });
+      if (found == list_.end()) continue;
+      list_.splice(list_.end(), list_, found);
+      if (!serve(input, *found)) list_.erase(found);
+    }
+  }
+  void add_waits(std::vector<pollfd>* waits) const {
+    for (const Client& client : list_) waits->push_back({client.fd.get(), POLLIN, 0});
+  }
+
+ private:
+  std::list<Client> list_;
+};
+
 }  // namespace
 
 int hold(const HoldInput& input) {
   log_error("holding: {}", input.reason);
-  const Status gone = sys::unlink(input.runtime.liveupdate_socket());
-  static_cast<void>(gone);  // ENOENT: it never was there
+  if (input.refused) {
+    const Status gone = sys::unlink(input.runtime.liveupdate_socket());
+    static_cast<void>(gone);  // ENOENT: it never was there
+  }
   input.control.set_worker_state(abi::WorkerState::kHolding);
-  std::map<int, Client> clients;
+  Clients clients;
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
                                   {input.control.worker_wake().get(), POLLIN, 0}};
-    for (const auto& [number, client] : clients) polled.push_back({number, POLLIN, 0});
+    clients.add_waits(&polled);
     if (::poll(polled.data(), polled.size(), 500) <= 0) continue;
     input.control.drain_worker_wake();
-    if (polled[0].revents != 0 && clients.size() < 64) {
-      Result<UniqueFd> accepted = sys::accept(input.control_listener, SOCK_NONBLOCK);
-      if (accepted) {
-        const int number = accepted->get();
-        clients[number].fd = std::move(*accepted);
-      }
-    }
-    for (size_t i = 2; i < polled.size(); ++i) {
-      if (polled[i].revents == 0) continue;
-      const auto found = clients.find(polled[i].fd);
-      if (!serve(input, found->second)) clients.erase(found);
-    }
+    clients.serve_all(input, std::span(polled).subspan(2));
+    if (polled[0].revents != 0) clients.accept(input.control_listener);
   }
   return 0;
 }

@@ -1,5 +1,9 @@
 // What answers when nothing else may: inherited state that was refused, or a worker that died too
 // often. Only control.sock, only Status (state undefined, the reason), everything else ESTALE.
+//
+// Refused state: the device's socket is removed, new clients get ENOENT. A worker that died too
+// often: the socket stays, clients connect and wait, and are answered once a worker serves again.
+// At most 64 connections: the one that has been idle for the longest makes room.
 #pragma once
 
 #include <string>
@@ -15,6 +19,7 @@ struct HoldInput {
   const wire::RuntimeDir& runtime;
   BorrowedFd control_listener;
   std::string reason;
+  bool refused;  // inherited state; false: deaths
 };
 
 // Serves until a stop is asked for; the exit code of the worker.

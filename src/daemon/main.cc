@@ -33,6 +33,7 @@ Result<int> run(const Options& options, Config config) {
   keeper.no_keeper = options.no_keeper;
   keeper.fd_limit = input.config.fds;
   keeper.most_deaths = static_cast<unsigned>(input.config.worker_deaths);
+  keeper.heartbeat_timeout_ns = input.config.worker_timeout;
   keeper.worker_main = [&](machine::WorkerContext& context) {
     input.confined = confinement.apply().text();
     return worker_main(input, context);

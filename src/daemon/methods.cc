@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "abi/orchestrator_varlink.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "daemon/device.h"
 
@@ -84,6 +85,7 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   const Method method =
       call.method.starts_with(prefix) ? find(call.method.substr(prefix.size())) : nullptr;
   if (method == nullptr) return Answer{wire::method_not_found_text(call.method), true};
+  if (faults_armed) FAULT_POINT(("daemon.control." + call.method.substr(prefix.size())).c_str());
   waiting.since_ns = parts_.now();
   Result<std::optional<Json>> result = (this->*method)(caller, call.parameters, waiting);
   if (!result) {
@@ -126,6 +128,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"in_progress", in_progress},
       {"live_update_number", parts_.records().root().live_update_number},
       {"refused", nullptr},
+      {"held", nullptr},
       {"runtime_dir", parts_.runtime.path},
       {"version", OUTLIVE_VERSION},
       {"pid_keeper", control.keeper_pid()},

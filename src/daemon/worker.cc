@@ -302,11 +302,15 @@ int Worker::run() {
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
   const auto hold_because = [&](std::string reason) {
-    return hold({context.control, input.runtime, input.control_listener, std::move(reason)});
+    return hold(
+        {context.control, input.runtime, input.control_listener, std::move(reason), !context.hold});
   };
   if (context.hold) {
     return hold_because(
-        fmt::format("outlived's worker died {} times", context.control.block().worker_deaths));
+        fmt::format("outlived's worker died too often ({} deaths); requests wait. To try again: "
+                    "kill -HUP {}; to end everything: kill {}",
+                    context.control.block().worker_deaths, context.control.keeper_pid(),
+                    context.control.keeper_pid()));
   }
   Worker worker(input, context);
   if (const Status attached = worker.attach(); !attached) {

@@ -87,6 +87,12 @@ class Control {
   abi::WorkerState worker_state() const {
     return static_cast<abi::WorkerState>(load_word(block_->worker_state));
   }
+  // Deaths in a row after which what was in work at each of them is not tried again. A kill from
+  // outside says little about what it hit, so it takes more of those.
+  uint64_t most_deaths_of_one() const {
+    const auto last = static_cast<abi::DeathKind>(load_word(block_->last_death));
+    return last == abi::DeathKind::kOutside ? 4 : 2;
+  }
   void wake_keeper() const { wake(keeper_wake_); }
 
   // --- keeper's side -----------------------------------------------------------------------------

@@ -94,7 +94,12 @@ int KeeperProcess::run_inside() {
   return code;
 }
 
+void KeeperProcess::beat() {
+  store_word(control_.block().keeper_heartbeat_ns, system_clock().now_ns());
+}
+
 void KeeperProcess::turn() {
+  beat();
   control_.drain_keeper_wake();
   read_signals();
   check_worker();  // first: everybody waits for it
@@ -137,10 +142,11 @@ void KeeperProcess::read_signals() {
     } else if (info.ssi_signo == SIGHUP) {
       store_word(block.reload_count, block.reload_count + 1);
       control_.wake_worker();
-      if (hold_) {
+      // Also for a worker that holds by itself, because it refused what it found.
+      if (in_hold() || control_.worker_state() == abi::WorkerState::kHolding) {
         log_notice("leaving hold mode: another try");
-        hold_ = false;
-        killed_by_us_ = true;
+        store_word(block.hold, uint64_t{0});
+        killed_to_retry_ = true;
         deaths_.clear();
         worker_not_before_ = 0;
         kill_worker();

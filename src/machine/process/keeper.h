@@ -9,8 +9,9 @@
 // Happy path: SIGTERM -> Control::stop_requested() -> the worker stops its services and returns 0
 // -> spare and keeper end. Unhappy paths: the worker dies: another one, before anything else; it
 // dies too often: hold mode, in which everything is kept and only `status` answers, until SIGHUP
-// (another try) or SIGTERM; the keeper dies: the spare. Before a worker is made, the one before and
-// its closer are known to be dead: two on one arena can't happen.
+// (another try) or SIGTERM; the keeper dies: the spare; the keeper hangs or is stopped: the spare
+// kills it; the spare is stopped: another one. Before a worker is made, the one before and its
+// closer are known to be dead: two on one arena can't happen.
 #pragma once
 
 #include <cstdint>
@@ -40,9 +41,9 @@ struct KeeperOptions {
   // could not start), else as kRestartCode. SIGTERM, SIGINT, SIGHUP and SIGCHLD are blocked in it
   // (the keeper takes them), SIGPIPE is ignored.
   std::function<int(WorkerContext&)> worker_main;
-  uint64_t heartbeat_timeout_ns = 10'000'000'000;
-  uint64_t attach_timeout_ns = 60'000'000'000;  // instead, while in WorkerState::kAttaching
-  // Crash loop: more than this many deaths within this time.
+  uint64_t heartbeat_timeout_ns = 10'000'000'000;  // of worker and keeper
+  uint64_t attach_timeout_ns = 60'000'000'000;     // instead, while in WorkerState::kAttaching
+  // Crash loop: more than this many deaths within this time (worker_watch.h has the whole rule).
   unsigned most_deaths = 10;
   uint64_t death_window_ns = 10'000'000'000;
   bool spare = true;

@@ -27,6 +27,9 @@ class KeeperProcess {
   Status set_up_signals();
   // One look at everything.
   void turn();
+  // In every turn, and in whatever takes longer: a keeper whose heartbeat stands still is killed by
+  // the spare.
+  void beat();
   int rest_ms() const;
   void wait(int timeout_ms);
   void read_signals();
@@ -37,6 +40,8 @@ class KeeperProcess {
   void settle_closer();
   void check_worker();
   void worker_ended(const ChildExit& exit);
+  abi::DeathKind kind_of(const ChildExit& exit) const;
+  bool in_hold() const { return load_word(control_.block().hold) != 0; }
   void check_heartbeat();
   void kill_worker();
 
@@ -44,6 +49,7 @@ class KeeperProcess {
   void check_spare();
   bool spare_is_due() const;
   void start_spare();
+  bool spare_is_dead();
   [[noreturn]] void run_spare();
   void take_over();
   void await_dead(int32_t* pidfd_word, const char* whom);
@@ -57,8 +63,8 @@ class KeeperProcess {
   Reaper reaper_;
   HeartbeatWatch heartbeat_;
   DeathHistory deaths_;
-  bool hold_ = false;
-  bool killed_by_us_ = false;       // for another try out of hold mode: no death to count
+  bool killed_to_retry_ = false;  // out of hold mode: no death to count
+  bool killed_for_hang_ = false;
   uint64_t worker_not_before_ = 0;  // when there is none: when to try the next
   uint64_t spare_not_before_ = 0;
   std::optional<int> end_code_;

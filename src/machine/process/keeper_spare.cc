@@ -24,15 +24,29 @@ constexpr uint64_t kSpareRestNs = 100'000'000;  // between two spares, if one di
 void KeeperProcess::check_spare() {
   if (!options_.spare) return;
   abi::ControlBlock& block = control_.block();
-  if (const pid_t pid = control_.spare_pid(); pid != 0) {
-    siginfo_t info{};
-    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG) != 0) return;
-    if (info.si_pid == 0) return;
-    const ChildExit exit{pid, info.si_code, info.si_status};
-    log_warning("spare died ({}), starting another", exit.text());
+  if (control_.spare_pid() != 0) {
+    if (!spare_is_dead()) return;
     store_word(block.spare_pid, int64_t{0});
   }
   if (spare_is_due() && system_clock().now_ns() >= spare_not_before_) start_spare();
+}
+
+bool KeeperProcess::spare_is_dead() {
+  const pid_t pid = control_.spare_pid();
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WSTOPPED | WNOHANG) != 0 ||
+      info.si_pid == 0) {
+    return false;
+  }
+  const ChildExit exit{pid, info.si_code, info.si_status};
+  if (info.si_code == CLD_STOPPED) {
+    // It would not take over. It has no state: another one is as good.
+    log_warning("spare {} was stopped: killing it", pid);
+    static_cast<void>(sys::pidfd_send_signal(BorrowedFd(control_.block().spare_pidfd), SIGKILL));
+    return false;
+  }
+  log_warning("spare died ({}), starting another", exit.text());
+  return true;
 }
 
 bool KeeperProcess::spare_is_due() const {
@@ -60,8 +74,17 @@ void KeeperProcess::start_spare() {
 void KeeperProcess::run_spare() {
   ::prctl(PR_SET_NAME, "outlived-spare");
   set_log_role("spare");
-  pollfd keeper{control_.block().keeper_pidfd, POLLIN, 0};
-  while (::poll(&keeper, 1, -1) != 1) {
+  const BorrowedFd keeper_pidfd(control_.block().keeper_pidfd);
+  pollfd keeper{keeper_pidfd.get(), POLLIN, 0};
+  HeartbeatWatch watch(options_.heartbeat_timeout_ns, 0);
+  watch.reset(system_clock().now_ns());
+  while (::poll(&keeper, 1, watch.turn_ms()) != 1) {
+    const uint64_t now = system_clock().now_ns();
+    const uint64_t heartbeat = load_word(control_.block().keeper_heartbeat_ns);
+    if (!watch.hangs(now, heartbeat, abi::WorkerState::kServing)) continue;
+    log_warning("keeper {} doesn't turn (hung or stopped): killing it", control_.keeper_pid());
+    static_cast<void>(sys::pidfd_send_signal(keeper_pidfd, SIGKILL));
+    watch.reset(now);
   }
   if (load_word(control_.block().ended) != 0) ::_exit(0);
   take_over();
@@ -72,7 +95,8 @@ void KeeperProcess::take_over() {
   abi::ControlBlock& block = control_.block();
   log_warning("keeper {} died, taking over", control_.keeper_pid());
   ::prctl(PR_SET_NAME, "outlived");
-  set_log_role("outlived");
+  set_log_role("keeper");
+  beat();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   store_word(block.keeper_deaths, block.keeper_deaths + 1);
   store_word(block.spare_pid, int64_t{0});
@@ -80,6 +104,7 @@ void KeeperProcess::take_over() {
   await_dead(&block.worker_pidfd, "worker");
   store_word(block.worker_pid, int64_t{0});
   store_word(block.worker_deaths, block.worker_deaths + 1);
+  store_word(block.last_death, static_cast<uint64_t>(abi::DeathKind::kOutside));
   const UniqueFd old(load_word(block.keeper_pidfd));
   store_word(block.keeper_pidfd, int32_t{-1});
   store_word(block.keeper_pid, int64_t{::getpid()});
@@ -101,7 +126,10 @@ void KeeperProcess::await_dead(int32_t* pidfd_word, const char* whom) {
   pollfd dead{number, POLLIN, 0};
   static_cast<void>(sys::pidfd_send_signal(BorrowedFd(number), SIGKILL));
   constexpr int kLogEveryMs = 5000;
-  while (::poll(&dead, 1, kLogEveryMs) != 1) log_warning("waiting for the old {} to die", whom);
+  while (::poll(&dead, 1, kLogEveryMs) != 1) {
+    beat();
+    log_warning("waiting for the old {} to die", whom);
+  }
 }
 
 }  // namespace outlive::machine

@@ -223,6 +223,95 @@ TEST_F(KeeperTest, AStoppedWorkerIsReplaced) {
   expect_nothing_lost();
 }
 
+TEST_F(KeeperTest, AStoppedSpareIsReplaced) {
+  start();
+  ASSERT_TRUE(machine_.await_complete());
+  const pid_t spare = machine_.spare_pid();
+  signal_process(spare, SIGSTOP);
+  ASSERT_TRUE(eventually([&] {
+    const pid_t now = machine_.control().spare_pid();
+    return now != 0 && now != spare;
+  }));
+  signal_process(machine_.control().keeper_pid(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return load_word(block().keeper_deaths) == 1; }));
+  call();
+  expect_nothing_lost();
+}
+
+TEST_F(KeeperTest, AStoppedKeeperIsReplaced) {
+  options_.heartbeat_timeout_ns = 300'000'000;
+  start();
+  ASSERT_TRUE(machine_.await_complete());
+  const pid_t spare = machine_.spare_pid();
+  const pid_t keeper = machine_.control().keeper_pid();
+  signal_process(keeper, SIGSTOP);
+  call();  // the worker serves meanwhile
+  ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
+  EXPECT_FALSE(process_runs(keeper));
+  ASSERT_TRUE(machine_.await_complete());
+  call();
+  expect_nothing_lost();
+}
+
+TEST_F(KeeperTest, KillsFromOutsideAreNoCrashLoop) {
+  options_.most_deaths = 2;
+  options_.death_window_ns = 3600'000'000'000;
+  start();
+  for (uint64_t i = 1; i <= 20; ++i) {
+    ASSERT_TRUE(machine_.await_complete());
+    signal_process(machine_.worker_pid(), SIGKILL);
+    while (call().start_number <= i && !HasFailure()) {
+    }
+    EXPECT_EQ(load_word(block().last_death), static_cast<uint64_t>(abi::DeathKind::kOutside));
+  }
+  EXPECT_EQ(load_word(block().hold), 0u);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(machine_.await_complete());
+    const uint64_t starts = load_word(block().worker_starts);
+    signal_process(machine_.worker_pid(), SIGSEGV);
+    ASSERT_TRUE(eventually([&] { return load_word(block().worker_starts) > starts; }));
+  }
+  EXPECT_EQ(load_word(block().last_death), static_cast<uint64_t>(abi::DeathKind::kOwn));
+  ASSERT_TRUE(machine_.await_state(abi::WorkerState::kHolding));
+  expect_nothing_lost();
+}
+
+// The spare was cloned before all of it, and must not begin anew.
+TEST_F(KeeperTest, HoldModeOutlivesTheKeeper) {
+  options_.most_deaths = 1;
+  SharedMemory<std::atomic<uint64_t>> attached;
+  options_.worker_main = [&](WorkerContext& context) {
+    if (!context.hold) ++*attached;
+    return counter(context);
+  };
+  start();
+  for (uint64_t i = 1; i <= 2; ++i) {
+    ASSERT_TRUE(machine_.await_complete());
+    signal_process(machine_.worker_pid(), SIGSEGV);
+    ASSERT_TRUE(eventually([&] { return load_word(block().worker_starts) == i + 1; }));
+  }
+  ASSERT_TRUE(machine_.await_state(abi::WorkerState::kHolding));
+  const pid_t spare = machine_.spare_pid();
+  signal_process(machine_.control().keeper_pid(), SIGKILL);
+  ASSERT_TRUE(eventually([&] { return machine_.control().keeper_pid() == spare; }));
+  ASSERT_TRUE(machine_.await_state(abi::WorkerState::kHolding));
+  call();
+  EXPECT_EQ(*attached, 2u);
+}
+
+TEST_F(KeeperTest, TheWorkerIsTheFirstToGoWhenMemoryEnds) {
+  start();
+  ASSERT_TRUE(machine_.await_complete());
+  const auto score_of = [](pid_t pid) {
+    const auto text = sys::read_file(fmt::format("/proc/{}/oom_score_adj", pid));
+    return text ? atoi(text->c_str()) : -1;
+  };
+  const int ours = score_of(::getpid());
+  EXPECT_EQ(score_of(machine_.worker_pid()), std::min(ours + 500, 1000));
+  EXPECT_EQ(score_of(machine_.spare_pid()), ours);
+  EXPECT_EQ(score_of(machine_.control().keeper_pid()), ours);
+}
+
 TEST_F(KeeperTest, TheTableStaysFlat) {
   start();
   ASSERT_TRUE(machine_.await_complete());

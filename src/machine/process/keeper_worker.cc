@@ -1,9 +1,12 @@
 // The keeper's care for the worker: start, death, silence.
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,6 +27,16 @@ void close_word(int32_t& word) {
   store_word(word, int32_t{-1});
 }
 
+// When memory ends, the worker is the one that is made again at no loss; keeper and spare are not.
+// Services are cloned from the keeper and never had it.
+void volunteer_for_oom() {
+  const Result<std::string> now = sys::read_file("/proc/self/oom_score_adj", 16);
+  if (!now) return;
+  const int score = std::min(atoi(now->c_str()) + 500, 1000);
+  const Result<UniqueFd> file = sys::open("/proc/self/oom_score_adj", O_WRONLY);
+  if (file) static_cast<void>(sys::write_all(*file, std::to_string(score)));
+}
+
 }  // namespace
 
 void KeeperProcess::start_worker() {
@@ -36,6 +49,7 @@ void KeeperProcess::start_worker() {
   store_word(block.worker_state, static_cast<uint64_t>(abi::WorkerState::kAttaching));
   store_word(block.worker_starts, block.worker_starts + 1);
   heartbeat_.reset(now);
+  killed_for_hang_ = false;
   const Result<pid_t> pid = clone_files(&block.worker_pidfd);
   if (!pid) {
     store_word(block.worker_pidfd, int32_t{-1});
@@ -50,9 +64,10 @@ void KeeperProcess::start_worker() {
 
 void KeeperProcess::run_worker() {
   die_with_parent(control_.keeper_pid());
+  volunteer_for_oom();
   ::prctl(PR_SET_NAME, "outlived-worker");
   set_log_role("worker");
-  WorkerContext context{control_, hold_, control_.block().worker_starts, BorrowedFd(), nullptr};
+  WorkerContext context{control_, in_hold(), control_.block().worker_starts, BorrowedFd(), nullptr};
   ::_exit(options_.worker_main(context));
 }
 
@@ -98,30 +113,38 @@ void KeeperProcess::worker_ended(const ChildExit& exit) {
   }
   const uint64_t now = system_clock().now_ns();
   store_word(block.worker_deaths, block.worker_deaths + 1);
-  if (std::exchange(killed_by_us_, false)) {
+  if (std::exchange(killed_to_retry_, false)) {
     start_worker();
     return;
   }
-  const bool too_many = deaths_.note(now);
+  const abi::DeathKind kind = kind_of(exit);
+  const bool too_many =
+      deaths_.note(now, kind, control_.worker_state() == abi::WorkerState::kServing);
+  store_word(block.last_death, static_cast<uint64_t>(kind));
   if (too_many && control_.stop_requested() != 0) {
     log_error("worker died ({}), too often: ending without it", exit.text());
     end_code_ = 1;
     return;
   }
-  if (hold_) {
+  if (in_hold()) {
     worker_not_before_ = now + kRetryNs;
     log_warning("worker died ({}) in hold mode, starting another", exit.text());
     return;
   }
-  hold_ = too_many;
+  if (too_many) store_word(block.hold, uint64_t{1});
   start_worker();  // before the log: everybody waits for it
   log_warning("worker died ({}), starting another", exit.text());
-  if (hold_) {
+  if (too_many) {
     log_error(
-        "the worker died {} times in {} s: holding everything, serving nobody (SIGHUP: try again, "
-        "SIGTERM: end)",
-        options_.most_deaths + 1, options_.death_window_ns / 1'000'000'000);
+        "the worker died too often ({} deaths in all): holding everything, serving nobody (SIGHUP: "
+        "try again, SIGTERM: end)",
+        load_word(block.worker_deaths));
   }
+}
+
+abi::DeathKind KeeperProcess::kind_of(const ChildExit& exit) const {
+  const bool sent = exit.code != CLD_EXITED && (exit.status == SIGKILL || exit.status == SIGTERM);
+  return sent && !killed_for_hang_ ? abi::DeathKind::kOutside : abi::DeathKind::kOwn;
 }
 
 void KeeperProcess::check_heartbeat() {
@@ -133,6 +156,7 @@ void KeeperProcess::check_heartbeat() {
   if (!heartbeat_.hangs(now, load_word(block.heartbeat_ns), state)) return;
   log_warning("worker {} doesn't answer (hung or stopped): killing it", control_.worker_pid());
   heartbeat_.reset(now);  // SIGKILL may take its time
+  killed_for_hang_ = true;
   kill_worker();
 }
 

@@ -26,10 +26,23 @@ int HeartbeatWatch::turn_ms() const {
   return static_cast<int>(std::clamp<uint64_t>(timeout_ns_ / 4'000'000, 1, 1000));
 }
 
-bool DeathHistory::note(uint64_t now_ns) {
-  deaths_.push_back(now_ns);
-  while (now_ns - deaths_.front() > window_ns_) deaths_.pop_front();
-  return deaths_.size() > most_;
+bool DeathHistory::note(uint64_t now_ns, abi::DeathKind kind, bool served) {
+  all_.push_back(now_ns);
+  if (kind == abi::DeathKind::kOwn) own_.push_back(now_ns);
+  unserved_ = served ? 0 : unserved_ + 1;
+  return recent(own_, now_ns) > most_ || recent(all_, now_ns) > kFromOutside * most_ ||
+         unserved_ > most_;
+}
+
+void DeathHistory::clear() {
+  all_.clear();
+  own_.clear();
+  unserved_ = 0;
+}
+
+size_t DeathHistory::recent(std::deque<uint64_t>& deaths, uint64_t now_ns) const {
+  while (!deaths.empty() && now_ns - deaths.front() > window_ns_) deaths.pop_front();
+  return deaths.size();
 }
 
 }  // namespace outlive::machine

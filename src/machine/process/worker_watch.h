@@ -1,4 +1,4 @@
-// Two judges of a worker's life, without clock or processes of their own.
+// Two judges of a process's life, without clock or processes of their own.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,9 @@
 
 namespace outlive::machine {
 
-// Says when a worker hangs: its heartbeat has stood still for the time-out. Counts the time in the
-// keeper's own turns, so that a pause of both (a stopped machine, Ctrl-Z) is nobody's fault.
+// Says when a worker (or the keeper) hangs: its heartbeat has stood still for the time-out. Counts
+// the time in the turns of who watches, so that a pause of both (a stopped machine, Ctrl-Z) is
+// nobody's fault.
 class HeartbeatWatch {
  public:
   HeartbeatWatch(uint64_t timeout_ns, uint64_t attach_timeout_ns)
@@ -30,18 +31,28 @@ class HeartbeatWatch {
   uint64_t still_ns_ = 0;  // how long the heartbeat has stood still
 };
 
-// Says when a worker dies too often to go on: more than `most` deaths within the window.
+// Says when a worker dies too often to go on. Three bounds, for who kills it from outside (a test,
+// an impatient operator) shall not stop what would work, and whatever loops shall stop:
+//   - more than `most` deaths of its own doing within the window
+//   - more than kFromOutside * `most` deaths of any kind within the window
+//   - more than `most` deaths in a row before it had got so far as to serve, however slowly
 class DeathHistory {
  public:
-  DeathHistory(unsigned most, uint64_t window_ns) : most_(most), window_ns_(window_ns) {}
-  // True: too many.
-  bool note(uint64_t now_ns);
-  void clear() { deaths_.clear(); }
+  static constexpr uint64_t kFromOutside = 30;
+
+  DeathHistory(uint64_t most, uint64_t window_ns) : most_(most), window_ns_(window_ns) {}
+  // `served`: it had got to WorkerState::kServing. True: too many.
+  bool note(uint64_t now_ns, abi::DeathKind kind, bool served);
+  void clear();
 
  private:
-  unsigned most_;
+  size_t recent(std::deque<uint64_t>& deaths, uint64_t now_ns) const;
+
+  uint64_t most_;
   uint64_t window_ns_;
-  std::deque<uint64_t> deaths_;
+  std::deque<uint64_t> all_;
+  std::deque<uint64_t> own_;
+  uint64_t unserved_ = 0;  // in a row
 };
 
 }  // namespace outlive::machine
