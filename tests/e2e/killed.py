@@ -1,10 +1,14 @@
 """The loop that the *_killed tests share: a client preserves, retrieves and unpreserves while parts
 of outlived are killed under it. Every request is answered once; what was acknowledged is there,
-and nothing else is."""
+and nothing else is.
+
+killed.py NAME FILE: one such client by itself, as a service; FILE has "REQUESTS FAILURE".
+"""
 
 import errno
 import os
 import struct
+import sys
 import threading
 
 import protocol as p
@@ -105,3 +109,19 @@ def kill_under_load(world, victim, times, clients=2):
     for load in loads:
         load.end()
     return sum(load.requests for load in loads)
+
+
+def main():
+    name, path = sys.argv[1:]
+    load = Load(os.environ["OUTLIVE_RUNTIME_DIR"], name)
+    load.start()
+    while load.is_alive():
+        load.join(0.2)
+        with open(path + ".new", "w") as file:
+            file.write(f"{load.requests} {'' if load.failure is None else repr(load.failure)}")
+        os.rename(path + ".new", path)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
