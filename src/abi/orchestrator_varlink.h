@@ -46,6 +46,7 @@ type PlanFile (
 )
 
 # `direction`: outgoing or incoming. `claimed`: somebody holds its fd. `orphaned`: since when not.
+# `lease_ends`: when it is given up if nobody claims it; null: somebody holds it, or never.
 # `internal`: outlived's own, with the descriptors that a service stored by sd_notify.
 type Session (
   id: string,
@@ -59,7 +60,8 @@ type Session (
   internal: bool,
   files: int,
   created: string,
-  orphaned: ?string
+  orphaned: ?string,
+  lease_ends: ?string
 )
 
 # `kind` is the handler's compatible string. `failed`: errno of a retrieve that failed, 0: none.
@@ -261,6 +263,9 @@ method Log(service: ?string, previous: bool, lines: int, after: ?int) -> (
 # Ends a service, or outlived with all of them (`daemon`). Refused, with how many files would be lost,
 # while sessions hold files, unless `force`.
 method Stop(request_id: string, service: ?string, daemon: bool, force: bool) -> ()
+
+# Ends a session, whoever holds it: its files are given up. `id` when several have that name.
+method EndSession(session: string, id: ?string) -> (files: int)
 
 # The memory layer, read-only. `digest` is over everything preserved. Folios in parts (`next`).
 # Only in builds with OUTLIVE_KHO_DEBUG.

@@ -20,7 +20,8 @@
 //
 // A session's direction is not stored. It follows from its service's words: a session whose
 // generation is below the service's `outgoing_from` is incoming, else outgoing; so one store of the
-// service's words flips all of them (commit, restart, adopt).
+// service's words flips all of them (commit, restart, adopt). A session of no service turns
+// incoming with kIncomingGeneration, in the store that says that nobody holds it.
 #pragma once
 
 #include <cstddef>
@@ -91,6 +92,8 @@ enum class SurvivalClass : uint32_t {
 inline constexpr uint64_t kSessionLinger = 1u << 0;    // on_close = linger
 inline constexpr uint64_t kSessionInternal = 1u << 1;  // outlived's own, of a service (FDSTORE)
 inline constexpr uint64_t kSessionEnding = 1u << 2;    // many files go in several changes
+// SessionSlot.generation of a session of no service: its holder is gone, it is incoming.
+inline constexpr uint64_t kIncomingGeneration = uint64_t{1} << 63;
 
 struct SessionSlot {  // 192 bytes
   SlotHeader header;

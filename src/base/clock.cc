@@ -15,6 +15,11 @@ class SystemClock final : public Clock {
  public:
   uint64_t now_ns() const override { return read_clock(CLOCK_MONOTONIC); }
   uint64_t realtime_ns() const override { return read_clock(CLOCK_REALTIME); }
+  uint64_t steady_ns() const override { return read_clock(CLOCK_BOOTTIME) + from_boot_; }
+
+ private:
+  // Unsigned, and so right also for a realtime that was set before the boot.
+  const uint64_t from_boot_ = read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
 };
 
 }  // namespace

@@ -10,9 +10,13 @@ class Clock {
   virtual ~Clock() = default;
   virtual uint64_t now_ns() const = 0;       // CLOCK_MONOTONIC
   virtual uint64_t realtime_ns() const = 0;  // CLOCK_REALTIME
+  // A realtime that nobody sets: CLOCK_REALTIME as it was when this process began, and
+  // CLOCK_BOOTTIME since then. It goes on while the machine sleeps and never jumps.
+  virtual uint64_t steady_ns() const = 0;
 };
 
-// The system's clocks; the only implementation outside tests.
+// The system's clocks; the only implementation outside tests. Whoever is cloned after the first
+// call has the same steady_ns().
 const Clock& system_clock();
 
 }  // namespace outlive

@@ -56,6 +56,7 @@ std::vector<std::string> session_row(Fields& f) {
   if (f.flag("linger")) flags += ",linger";
   if (f.flag("internal")) flags += ",internal";
   if (const auto since = f.maybe_text("orphaned")) flags += " since " + *since;
+  if (const auto ends = f.maybe_text("lease_ends")) flags += ", given up at " + *ends;
   return {f.text("name"),
           dash(f.maybe_text("service")),
           f.text("direction"),

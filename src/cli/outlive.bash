@@ -5,7 +5,7 @@ _outlive_names() { outlive list "$1" --names 2>/dev/null; }
 
 _outlive() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" i
-  local verbs="run update rollback plan status list timeline log stop kho fsck compat version"
+  local verbs="run update rollback plan status list timeline log stop end kho fsck compat version"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -33,7 +33,7 @@ _outlive() {
     --scope) words="service daemon host kernel" ;;
     --session) words=$(_outlive_names sessions) ;;
     --pid) mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' | grep "^$cur"); return ;;
-    --name|--device|--faults|--listen|--env|--ready-timeout|--stop-timeout|--freeze-timeout|-n|--lines) return ;;
+    --name|--id|--device|--faults|--listen|--env|--ready-timeout|--stop-timeout|--freeze-timeout|-n|--lines) return ;;
   esac
   if [[ -z $words ]]; then
     local common="--help --json --runtime-dir"
@@ -47,6 +47,7 @@ _outlive() {
       timeline) words="$(_outlive_names updates) --html $common" ;;
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
+      end) words="$(_outlive_names sessions) --id $common" ;;
       kho) words="dump --image --digest --dtb $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;
       status|fsck|version) words=$common ;;

@@ -68,6 +68,7 @@ void add_verbs(CLI::App& app, Cli& cli) {
   add_timeline(app, cli);
   add_log(app, cli);
   add_stop(app, cli);
+  add_end(app, cli);
 #ifdef OUTLIVE_KHO_DEBUG
   add_kho(app, cli);
 #endif

@@ -89,13 +89,24 @@ TEST_F(CliTest, AListThatNeverEndsIsLeft) {
   EXPECT_EQ(run({"list"}).code, kExitOk);
 }
 
+TEST_F(CliTest, End) {
+  fake_.reply("EndSession", {{"files", 3}});
+  const Ran ran = run({"end", "web.state", "--id", "4f"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  EXPECT_EQ(ran.out, "ended web.state: 3 files given up\n");
+  EXPECT_EQ(fake_.calls().back().parameters, Json({{"session", "web.state"}, {"id", "4f"}}));
+  EXPECT_EQ(run({"end"}).code, kExitUsage);
+}
+
 TEST_F(CliTest, ListSessionsFilesRegionsUpdates) {
   fake_.reply("ListSessions", Json::parse(R"({"sessions":[{"id":"2","name":"web.state","uid":0,
     "service":"web","generation":4,"direction":"incoming","claimed":false,"linger":true,
-    "internal":false,"files":3,"created":"2026-11-21T12:00:00Z","orphaned":"2026-11-21T12:01:00Z"}]})"));
+    "internal":false,"files":3,"created":"2026-11-21T12:00:00Z","orphaned":"2026-11-21T12:01:00Z",
+    "lease_ends":"2026-11-22T12:01:00Z"}]})"));
   Ran ran = run({"list", "sessions"});
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
-  EXPECT_NE(ran.out.find("unclaimed,linger since 2026-11-21T12:01:00Z"), std::string::npos);
+  EXPECT_NE(ran.out.find("unclaimed,linger since 2026-11-21T12:01:00Z, given up at 2026-11-22T"),
+            std::string::npos);
 
   fake_.reply("ListFiles", Json::parse(R"({"files":[{"session":"web.state","session_id":"2",
     "token":"2a","order":1,"kind":"memfd-v1","detail":"/memfd:table","survival":"kernel",

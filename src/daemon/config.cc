@@ -10,6 +10,8 @@
 namespace outlive::daemon {
 namespace {
 
+constexpr uint64_t kLongestLeaseMs = 315'360'000'000;  // ten years
+
 // Reads one table and knows which of its keys nobody asked for.
 class Table {
  public:
@@ -144,6 +146,9 @@ Status read_kho(Table& table, Config& config) {
 
 Status read_liveupdate(Table& table, Config& config) {
   TRY(table.flag("enabled", config.liveupdate_enabled));
+  uint64_t lease_ms = config.lease_ns / 1'000'000;
+  TRY(table.number("lease-ms", lease_ms, kLongestLeaseMs));
+  config.lease_ns = lease_ms * 1'000'000;
   TRY(table.text("on-incoming-failure", config.on_incoming_failure));
   const std::string& policy = config.on_incoming_failure;
   if (policy != "hold") {
@@ -181,6 +186,11 @@ Status read_update(Table& table, Config& config) {
 }
 
 Status read_service(Table& table, ServiceSpec& spec) {
+  if (table.get("lease-ms") != nullptr) {
+    uint64_t lease_ms = 0;
+    TRY(table.number("lease-ms", lease_ms, kLongestLeaseMs));
+    spec.lease_ms = lease_ms;
+  }
   TRY(table.texts("command", spec.argv));
   TRY(table.texts("listen", spec.listen));
   TRY(table.text("restart", spec.restart));

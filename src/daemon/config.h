@@ -40,6 +40,7 @@ struct Config {
   uint64_t worker_deaths = 10;               // more within 10 s: hold mode
   uint64_t worker_timeout = 10'000'000'000;  // ns
   bool confine = true;                       // [worker] confine
+  uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   luo::UpdateTimes times;
   std::vector<ServiceConfig> services;

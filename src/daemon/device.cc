@@ -69,6 +69,12 @@ Status Device::start(BorrowedFd listener) {
     if (slot->in_work != 0) kho::store_word(&slot->deaths, slot->deaths + 1);
     watch(connection);
   }
+  // A connection may be lost with the table that it was in, and nobody has told its session.
+  parts_.core.sessions().for_each([&](luo::Session& session) {
+    const bool internal = (session.slot->flags & abi::kSessionInternal) != 0;
+    if (internal || !session.holders.empty() || session.slot->orphaned_ns != 0) return;
+    unheld(session);
+  });
   return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(listener_); });
 }
 
@@ -415,6 +421,8 @@ void Device::drop_session(Connection& connection) {
   const auto* service = parts_.core.services().at(caller.service);
   bool keep = sessions.direction(*session, caller) == luo::Direction::kIncoming ||
               (session->slot->flags & abi::kSessionLinger) != 0;
+  // Empty, it is nothing that anybody would claim.
+  if (session->slot->service == 0 && session->files.size() == 0) keep = false;
   if (service != nullptr) {
     // A stale or a successor's claim says nothing about the session. A dying process closes all it
     // has: then it is its death, not its wish.
@@ -423,13 +431,18 @@ void Device::drop_session(Connection& connection) {
   }
   if (!session->holders.empty()) return;
   if (keep) {
-    luo::Change change(parts_.records());
-    change.set(session->slot->orphaned_ns, parts_.clock.realtime_ns());
-    change.commit();
+    unheld(*session);
     return;
   }
   const Status ended = parts_.core.end_session(*session, false);
   if (!ended) log_warning("session '{}': {}", session->name, ended.error().message);
+}
+
+void Device::unheld(luo::Session& session) {
+  luo::Change change(parts_.records());
+  parts_.core.leases().unheld(change, session);
+  change.commit();
+  parts_.core.leases().start(session);
 }
 
 void Device::release_fds(wire::Message& message) {

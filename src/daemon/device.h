@@ -70,6 +70,7 @@ class Device {
   void block(Connection& connection);
   void close(Connection& connection, std::string_view why);
   void drop_session(Connection& connection);
+  void unheld(luo::Session& session);  // from now on it waits to be claimed
   void watch(Connection& connection);
   Connection* find(uint64_t address);
   void release_fds(wire::Message& message);

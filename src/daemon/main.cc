@@ -4,6 +4,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/check_image.h"
@@ -28,6 +29,7 @@ Result<int> run(const Options& options, Config config) {
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
   const machine::Confinement confinement = TRY(prepare_confinement(setup, options, input.config));
+  static_cast<void>(system_clock().steady_ns());
   machine::Control control = TRY(machine::Control::create());
   machine::KeeperOptions keeper;
   keeper.no_keeper = options.no_keeper;

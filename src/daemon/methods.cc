@@ -59,6 +59,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"ListServices", &Methods::list_services},
       {"ListRegions", &Methods::list_regions},
       {"ListUpdates", &Methods::list_updates},
+      {"EndSession", &Methods::end_session},
       {"Timeline", &Methods::timeline},
       {"Log", &Methods::log},
 #ifdef OUTLIVE_KHO_DEBUG

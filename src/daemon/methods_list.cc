@@ -62,20 +62,25 @@ Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
     const auto* service = parts_.core.services().at(slot.service);
     const bool incoming = parts_.core.sessions().direction(session) == luo::Direction::kIncoming;
     const bool internal = (slot.flags & abi::kSessionInternal) != 0;
-    page.add(
-        slot.header.id,
-        Json{{"id", wire::hex_text(slot.header.id)},
-             {"name", session.name},
-             {"uid", slot.uid},
-             {"service", service != nullptr ? Json(service->name) : Json()},
-             {"generation", internal ? 0 : slot.generation},
-             {"direction", incoming ? "incoming" : "outgoing"},
-             {"claimed", !session.holders.empty()},
-             {"linger", (slot.flags & abi::kSessionLinger) != 0},
-             {"internal", internal},
-             {"files", session.files.size()},
-             {"created", time_text(slot.created_ns)},
-             {"orphaned", slot.orphaned_ns != 0 ? Json(time_text(slot.orphaned_ns)) : Json()}});
+    // Told in today's realtime, whatever it was when the time began.
+    const uint64_t real = parts_.clock.realtime_ns();
+    const uint64_t since = real - parts_.core.leases().unheld_for_ns(session);
+    const uint64_t ends = parts_.core.leases().ends_ns(session);
+    const uint64_t left = ends - std::min(ends, parts_.clock.steady_ns());
+    page.add(slot.header.id,
+             Json{{"id", wire::hex_text(slot.header.id)},
+                  {"name", session.name},
+                  {"uid", slot.uid},
+                  {"service", service != nullptr ? Json(service->name) : Json()},
+                  {"generation", internal ? 0 : slot.generation},
+                  {"direction", incoming ? "incoming" : "outgoing"},
+                  {"claimed", !session.holders.empty()},
+                  {"linger", (slot.flags & abi::kSessionLinger) != 0},
+                  {"internal", internal},
+                  {"files", session.files.size()},
+                  {"created", time_text(slot.created_ns)},
+                  {"orphaned", slot.orphaned_ns != 0 ? Json(time_text(since)) : Json()},
+                  {"lease_ends", ends != 0 ? Json(time_text(real + left)) : Json()}});
   });
   Json next = page.next();
   return std::optional(Json{{"sessions", page.take()}, {"next", next}});

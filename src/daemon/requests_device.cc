@@ -109,7 +109,7 @@ Result<Outcome> Requests::retrieve_session(Connection& connection, wire::Message
   luo::Change change(parts_.records());
   abi::ConnectionSlot* made = nullptr;
   TRY(device_.add_session_connection(change, connection, *session->slot, session->address, &made));
-  change.set(session->slot->orphaned_ns, 0);
+  parts_.core.leases().claimed(change, *session);
   change.commit();
   device_.committed_session_connection(*made);
   Outcome outcome = echo(message);

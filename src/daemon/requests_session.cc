@@ -274,9 +274,9 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
   }
   TRY(parts_.core.finish_files(*session, reply_words(connection, message)));
   // Empty, it is nobody's inheritance any more; when an outgoing one has its name, it just ends.
-  if (service != nullptr && !parts_.core.adopt(*session, *service)) {
-    TRY(parts_.core.end_session(*session, true));
-  }
+  const Status adopted = service != nullptr ? parts_.core.adopt(*session, *service)
+                                            : parts_.core.adopt_plain(*session);
+  if (!adopted) TRY(parts_.core.end_session(*session, true));
   Outcome outcome = echo(message);
   if (service != nullptr) {
     outcome.after = [this, service] { parts_.core.updates().sessions_changed(*service); };
@@ -287,6 +287,10 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
 Result<Outcome> Requests::adopt(Connection& connection, wire::Message& message) {
   TRY(wire::read_body<abi::SizeOnly>(message.body));
   Session* session = TRY(session_of(connection, Direction::kIncoming));
+  if (session->slot->service == 0) {
+    TRY(parts_.core.adopt_plain(*session, reply_words(connection, message)));
+    return echo(message);
+  }
   abi::ServiceSlot* service = TRY(service_of(connection));
   if (connection.slot->generation != service->generation) {
     return fail(EBUSY, "session '{}': adopt comes after committed", session->name);

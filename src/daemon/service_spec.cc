@@ -39,6 +39,7 @@ std::string spec_text(const ServiceSpec& spec) {
                               {"ready_timeout_ms", spec.ready_timeout_ms},
                               {"stop_timeout_ms", spec.stop_timeout_ms},
                               {"freeze_timeout_ms", spec.freeze_timeout_ms},
+                              {"lease_ms", spec.lease_ms ? Json(*spec.lease_ms) : Json()},
                               {"configured", spec.configured}});
 }
 
@@ -55,6 +56,7 @@ Result<ServiceSpec> parse_spec(std::string_view text) {
   spec.ready_timeout_ms = TRY(wire::param<uint64_t>(json, "ready_timeout_ms"));
   spec.stop_timeout_ms = TRY(wire::param<uint64_t>(json, "stop_timeout_ms"));
   spec.freeze_timeout_ms = TRY(wire::param<uint64_t>(json, "freeze_timeout_ms"));
+  spec.lease_ms = TRY(wire::param<std::optional<uint64_t>>(json, "lease_ms"));
   spec.configured = TRY(wire::param<bool>(json, "configured"));
   return spec;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,8 +22,9 @@ struct ServiceSpec {
   bool notify = false;
   uint64_t ready_timeout_ms = 0;  // 0: the configured default
   uint64_t stop_timeout_ms = 10'000;
-  uint64_t freeze_timeout_ms = 0;  // 0: the configured default
-  bool configured = false;         // from outlive.toml
+  uint64_t freeze_timeout_ms = 0;    // 0: the configured default
+  std::optional<uint64_t> lease_ms;  // 0: for ever; nothing: the configured default
+  bool configured = false;           // from outlive.toml
 };
 
 // EINVAL: no command, an unknown restart or policy, an environment without '=', a bad address.

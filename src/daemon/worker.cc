@@ -76,6 +76,7 @@ class Worker {
 
  private:
   Status attach_core(luo::Context& context);
+  uint64_t lease_ns(const abi::SessionSlot& session) const;
   Result<std::vector<UniqueFd>> take_table();
   Status turn();
   void reap();
@@ -132,6 +133,7 @@ Status Worker::attach() {
     return facts;
   };
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
+  context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
   core_->updates().times = input_.config.times;
   TRY(recorder_.open(*arena_, input_.config.regions));
@@ -153,6 +155,14 @@ Status Worker::attach_core(luo::Context& context) {
              report.records.redo_applied ? "carried on" : "complete", report.records.undone);
   }
   return {};
+}
+
+// The service's own wish, else the configured time.
+uint64_t Worker::lease_ns(const abi::SessionSlot& session) const {
+  const auto* service = core_->services().at(session.service);
+  if (service == nullptr) return input_.config.lease_ns;
+  const ServiceSpec spec = supervisor_.spec_of(*service);
+  return spec.lease_ms ? *spec.lease_ms * 1'000'000 : input_.config.lease_ns;
 }
 
 // ---- start: the table, the sockets, the updates -------------------------------------------------
@@ -206,6 +216,7 @@ Status Worker::start() {
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
   TRY(device_->start(input_.device_listener));
+  core_->leases().load();
   TRY(server_->start(input_.control_listener));
   TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
   if (context_.inner_keeper.valid()) {
@@ -259,6 +270,8 @@ int Worker::timeout() const {
   for (const uint64_t other : {supervisor_.next_deadline(), core_->updates().next_deadline()}) {
     if (other != 0) at = std::min(at, other);
   }
+  const uint64_t lease_in = core_->leases().next_in_ns();
+  if (lease_in < kHeartbeatNs) at = std::min(at, parts_->now() + lease_in);
   if (closer_->pending() != 0) at = std::min(at, parts_->now() + 20'000'000);
   const uint64_t now = parts_->now();
   return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
@@ -270,6 +283,7 @@ Status Worker::turn() {
   control_.beat(now);
   reap();
   core_->updates().tick(now);
+  for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
   supervisor_.tick(now);
   launches_->pump();
   closer_->tick(parts_->now());

@@ -42,6 +42,8 @@ struct Context {
   // its handler, which is asked for by the thousand (no `detail`).
   std::function<Result<FileFacts>(BorrowedFd)> classify;
   std::function<Result<FileFacts>(BorrowedFd)> classify_to_preserve;
+  // How long (ns) a session that nobody holds waits to be claimed; 0, or no function: for ever.
+  std::function<uint64_t(const abi::SessionSlot&)> lease_ns;
   // Takes an fd that no record names any more: it is closed, by somebody who may block.
   std::function<void(BorrowedFd)> release;
 };

@@ -21,7 +21,8 @@ Core::Core(kho::Arena& arena, Context context, UpdateHost& host)
       files_(context_, sessions_, flbs_),
       services_(context_),
       updates_(context_, sessions_, files_, services_, host),
-      subtrees_(context_) {}
+      subtrees_(context_),
+      leases_(context_, sessions_, updates_) {}
 
 Result<std::unique_ptr<Core>> Core::create(kho::Arena& arena, Context context, UpdateHost& host) {
   std::unique_ptr<Core> core(new Core(arena, std::move(context), host));
@@ -113,6 +114,14 @@ Status Core::finish_files(Session& session, const Also& also) {
 }
 
 Status Core::adopt(Session& session, const abi::ServiceSlot& service, const Also& also) {
+  return adopt_as(session, service.generation, also);
+}
+
+Status Core::adopt_plain(Session& session, const Also& also) {
+  return adopt_as(session, 0, also);
+}
+
+Status Core::adopt_as(Session& session, uint64_t generation, const Also& also) {
   bool taken = false;
   sessions_.for_each([&](Session& other) {
     taken =
@@ -122,7 +131,7 @@ Status Core::adopt(Session& session, const abi::ServiceSlot& service, const Also
   if (taken) return fail(EEXIST, "session '{}': an outgoing one has this name", session.name);
   Change change(*records_);
   if (also) also(change);
-  change.set(session.slot->generation, service.generation);
+  change.set(session.slot->generation, generation);
   change.commit();
   return {};
 }
@@ -146,6 +155,18 @@ Status Core::adopt_all(abi::ServiceSlot& service, const Also& also) {
   services_.adopt_all(change, service);
   change.commit();
   return {};
+}
+
+void Core::give_up(Session& session, const Also& also) {
+  auto* service = services_.at(session.slot->service);
+  log_notice(
+      "lease end: session '{}' of uid {}{}{}{}: nobody claimed it for {} s, {} files are given up",
+      session.name, session.uid, service != nullptr ? ", service '" : "",
+      service != nullptr ? service->name : "", service != nullptr ? "'" : "",
+      leases_.unheld_for_ns(session) / 1'000'000'000, session.files.size());
+  const Status ended = end_session(session, false, also);
+  if (!ended) log_warning("session: {}", ended.error().message);
+  if (service != nullptr) updates_.sessions_changed(*service);
 }
 
 // As many changes as it takes: a client decides how many connections it has.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "luo/client_subtree.h"
+#include "luo/lease.h"
 #include "luo/update.h"
 
 namespace outlive::luo {
@@ -30,6 +31,7 @@ class Core {
   Services& services() { return services_; }
   Updates& updates() { return updates_; }
   ClientSubtrees& subtrees() { return subtrees_; }
+  Leases& leases() { return leases_; }
 
   // Words that the caller wants to be true with the (first) commit of an operation: its reply.
   using Also = std::function<void(Change&)>;
@@ -42,7 +44,10 @@ class Core {
   // An incoming session, or all of a service's, becomes outgoing. EEXIST: an outgoing one has the
   // name.
   Status adopt(Session& session, const abi::ServiceSlot& service, const Also& also = {});
+  Status adopt_plain(Session& session, const Also& also = {});  // of no service
   Status adopt_all(abi::ServiceSlot& service, const Also& also = {});
+  // Nobody has claimed it in time: it is ended. The log says so.
+  void give_up(Session& session, const Also& also = {});
   // Removes a service's record, its updates, timelines and sessions.
   void remove_service(abi::ServiceSlot& service, const Also& also = {});
 
@@ -56,6 +61,7 @@ class Core {
   Core(kho::Arena& arena, Context context, UpdateHost& host);
   Status load();
   void finish_ending();
+  Status adopt_as(Session& session, uint64_t generation, const Also& also);
   void forget_service_connections(uint64_t service);
 
   Context context_;
@@ -67,6 +73,7 @@ class Core {
   Services services_;
   Updates updates_;
   ClientSubtrees subtrees_;
+  Leases leases_;
   State state_ = State::kUndefined;
 };
 

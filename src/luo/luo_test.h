@@ -21,6 +21,7 @@ class FakeClock : public Clock {
  public:
   uint64_t now_ns() const override { return now; }
   uint64_t realtime_ns() const override { return now + 1'000'000'000'000; }
+  uint64_t steady_ns() const override { return realtime_ns(); }
   uint64_t now = 1'000'000;
 };
 
@@ -161,6 +162,7 @@ struct LuoWorld {
     made.classify = [this](BorrowedFd fd) { return fds.classify(fd); };
     made.classify_to_preserve = made.classify;
     made.release = [this](BorrowedFd fd) { fds.release(fd); };
+    made.lease_ns = [this](const abi::SessionSlot&) { return lease_ns; };
     return made;
   }
   // The next worker, over the same file.
@@ -169,6 +171,7 @@ struct LuoWorld {
     arena.reset();
     arena = TRY(kho::Arena::attach(file));
     core = TRY(Core::attach(*arena, context(), *host, &report));
+    core->leases().load();
     return {};
   }
 
@@ -244,6 +247,7 @@ struct LuoWorld {
   Core::Also also;  // what a request's change takes along: its reply
   FakeClock clock;
   Limits limits;
+  uint64_t lease_ns = 0;  // for ever
   Script script;
   FakeFlb pool{script, "pool"};
   std::vector<std::unique_ptr<FileHandler>> handlers;

@@ -27,7 +27,9 @@ class ModelBench {
     w_.limits.files = Model::kMaxFiles;
     w_.limits.subtrees = Model::kMaxSubtrees;
     w_.limits.updates = kUpdatesKept;
+    w_.lease_ns = Model::kLease;
     EXPECT_TRUE(w_.reattach());
+    attached_ns_ = w_.clock.steady_ns();
     w_.alter([&](Change& change) {
       abi::ConnectionSlot* slot = change.add<abi::ConnectionSlot>().take();
       slot->fd = w_.fds.make(FileKind::kOther).get();
@@ -52,7 +54,7 @@ class ModelBench {
     return all;
   }
   uint64_t befores = 0, afters = 0;  // deaths in work that altered something, by what they found
-  uint64_t cuts = 0, injected = 0, commits = 0, cancels = 0;
+  uint64_t cuts = 0, injected = 0, commits = 0, cancels = 0, lease_ends = 0, claims = 0;
   const Deaths& deaths() const { return deaths_; }
 
  protected:
@@ -220,6 +222,7 @@ class ModelBench {
     w_.fds = saved.fds;
     host_.state = saved.host;
     if (const Status next = w_.reattach(); !next) return broken(next.error().text());
+    attached_ns_ = w_.clock.steady_ns();
     const std::string found = real();
     if (found == before.text()) {
       model_ = before;
@@ -235,6 +238,7 @@ class ModelBench {
   bool reattach() {
     note("worker dies between two steps");
     if (const Status next = w_.reattach(); !next) return broken(next.error().text());
+    attached_ns_ = w_.clock.steady_ns();
     if (real() != model_.text()) return broken("an attach changed something");
     return resume();
   }
@@ -326,6 +330,7 @@ class ModelBench {
   uint64_t next_id_ = 1;
   uint64_t next_connection_ = 1;
   int64_t next_pid_ = 1000;
+  uint64_t attached_ns_ = 0;  // when the worker of now began, by the steady clock
 };
 
 }  // namespace outlive::luo

@@ -40,8 +40,11 @@ class ModelRun : public ModelBench {
     if (kind < 52) return unpreserve();
     if (kind < 58) return retrieve();
     if (kind < 63) return finish();
-    if (kind < 69) return end();
-    if (kind < 73) return adopt();
+    if (kind < 67) return end();
+    if (kind < 69) return let_go();
+    if (kind < 70) return claim();
+    if (kind < 71) return time_passes();
+    if (kind < 74) return adopt();
     if (kind < 82) return subtree();
     if (kind < 84) return crash_of_service();
     if (kind < 86) return reattach();
@@ -51,12 +54,17 @@ class ModelRun : public ModelBench {
  private:
   // ---- sessions ----
 
+  static bool left(const Session& session) {
+    return session.slot->generation == abi::kIncomingGeneration;
+  }
   Session* real_session(const Model::Session& one) {
     Session* found = nullptr;
     w_.core->sessions().for_each([&](Session& session) {
       const bool same = session.uid == one.uid && session.name == one.name &&
-                        session.slot->generation == one.generation &&
-                        view_.number_of(session.slot->service) == one.service;
+                        view_.number_of(session.slot->service) == one.service &&
+                        session.slot->orphaned_ns == one.unheld_ns &&
+                        (one.service == 0 ? left(session) == one.left
+                                          : session.slot->generation == one.generation);
       if (same) found = &session;
     });
     return found;
@@ -166,11 +174,81 @@ class ModelRun : public ModelBench {
     });
   }
 
+  // ---- leases ----
+
+  // The last one who held it is gone, and it waits for the next.
+  bool let_go() {
+    const auto it = any_session();
+    if (it == model_.sessions.end() || it->second.unheld_ns != 0) return true;
+    w_.clock.now += 1;  // two of one name and one time could not be told apart
+    Model after = model_;
+    after.unheld(it->first, w_.clock.steady_ns());
+    const Model::Session one = it->second;
+    return run(fmt::format("let go of {}", one.name), 0, after, [&] {
+      Session& session = *real_session(one);
+      w_.alter([&](Change& change) {
+        w_.core->leases().unheld(change, session);
+        w_.also(change);
+      });
+      w_.core->leases().start(session);
+      return 0;
+    });
+  }
+  bool claim() {
+    const auto it = any_session();
+    if (it == model_.sessions.end() || it->second.unheld_ns == 0) return true;
+    const Model::Session one = it->second;
+    for (const auto& [id, other] : model_.sessions) {  // two of one name could not be told apart
+      if (other.name == one.name && other.service == 0 && other.left && other.unheld_ns == 0) {
+        return true;
+      }
+    }
+    Model after = model_;
+    after.sessions.at(it->first).unheld_ns = 0;
+    ++claims;
+    return run(fmt::format("claim {}", one.name), 0, after, [&] {
+      Session& session = *real_session(one);
+      w_.alter([&](Change& change) {
+        w_.core->leases().claimed(change, session);
+        w_.also(change);
+      });
+      return 0;
+    });
+  }
+  bool updating(int service) {
+    if (service == 0) return false;
+    const abi::UpdateSlot* update = w_.core->updates().active(real_service(service));
+    return update != nullptr && update->step < static_cast<uint64_t>(abi::UpdateStep::kCommit);
+  }
+  // Leases end, one at a time: each is a change of its own. Not those of a service in an update.
+  bool time_passes() {
+    w_.clock.now += Model::kLease / 2 - 1;
+    for (;; w_.clock.now += Leases::kBusyPause) {
+      std::vector<uint64_t> due = model_.due(w_.clock.steady_ns(), attached_ns_);
+      std::erase_if(due, [&](uint64_t id) { return updating(model_.sessions.at(id).service); });
+      std::vector<Session*> real = w_.core->leases().due();
+      if (real.size() != due.size()) {
+        return broken(fmt::format("{} leases are over, {} should be", real.size(), due.size()));
+      }
+      if (due.empty()) return true;
+      const Model::Session one = model_.sessions.at(due.front());
+      for (Session* session : real) w_.core->leases().start(*session);  // asked again
+      Model after = model_;
+      after.end(due.front());
+      ++lease_ends;
+      const bool fine = run(fmt::format("the lease of {} ends", one.name), 0, after, [&] {
+        w_.core->give_up(*real_session(one), w_.also);
+        return 0;
+      });
+      if (!fine || !settle()) return false;
+    }
+  }
+
   bool adopt() {
     const auto it = any_session();
     const int service = 1 + static_cast<int>(pick(kServices));
     Model after = model_;
-    if (it == model_.sessions.end() || pick(2) == 0 || it->second.service == 0) {
+    if (it == model_.sessions.end() || pick(2) == 0) {
       const int expected = after.adopt_all(service);
       const bool fine = run(fmt::format("adopt all of {}", service), expected, after, [&] {
         return code(w_.core->adopt_all(real_service(service), w_.also));
@@ -180,7 +258,9 @@ class ModelRun : public ModelBench {
       const Model::Session one = it->second;
       const int expected = after.adopt(it->first);
       const bool fine = run(fmt::format("adopt {}", one.name), expected, after, [&] {
-        return code(w_.core->adopt(*real_session(one), real_service(one.service), w_.also));
+        Session& session = *real_session(one);
+        return code(one.service == 0 ? w_.core->adopt_plain(session, w_.also)
+                                     : w_.core->adopt(session, real_service(one.service), w_.also));
       });
       if (!fine) return false;
     }
@@ -321,10 +401,10 @@ TEST(Model, RandomStepsFailuresAndDeaths) {
   std::cout << fmt::format(
       "{} steps, {} stores with a death before each: {} deaths ({} before, {} after, {} where "
       "nothing visible changes), {} of the next worker; {} steps cut, {} failures, {} commits, {} "
-      "cancels\n",
+      "cancels, {} claims, {} ends of leases\n",
       steps, deaths.stores(), deaths.deaths(), run.befores, run.afters,
       deaths.deaths() - run.befores - run.afters, deaths.again(), run.cuts, run.injected,
-      run.commits, run.cancels);
+      run.commits, run.cancels, run.claims, run.lease_ends);
   if (steps < 10'000) return;
   EXPECT_GT(deaths.stores(), steps * 5);
   EXPECT_GT(deaths.deaths(), deaths.stores());
@@ -336,6 +416,8 @@ TEST(Model, RandomStepsFailuresAndDeaths) {
   EXPECT_GT(run.injected, steps / 100);
   EXPECT_GT(run.commits, steps / 200);
   EXPECT_GT(run.cancels, steps / 200);
+  EXPECT_GT(run.claims, steps / 2000);
+  EXPECT_GT(run.lease_ends, steps / 1000);
 }
 
 }  // namespace

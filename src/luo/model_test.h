@@ -23,8 +23,10 @@ struct Model {
     std::string name;
     int service;  // 0: of none
     uint64_t generation;
-    std::map<uint64_t, File> files;  // by token
-    std::vector<uint64_t> order;     // of preservation
+    std::map<uint64_t, File> files = {};  // by token
+    std::vector<uint64_t> order = {};     // of preservation
+    bool left = false;                    // of no service: its holder is gone, it is incoming
+    uint64_t unheld_ns = 0;               // since when nobody holds it, 0: somebody does
     bool operator<(const Session& other) const { return name < other.name; }
   };
   struct Service {
@@ -42,9 +44,12 @@ struct Model {
   static constexpr uint64_t kMaxSessions = 12;  // a uid
   static constexpr uint64_t kMaxFiles = 60;
   static constexpr uint64_t kMaxSubtrees = 6;
+  static constexpr uint64_t kLease = 3'600'000'000'000;  // ns
+  static constexpr uint64_t kGrace = 60'000'000'000;     // of a lease, after an attach
 
   bool incoming(const Session& session) const {
-    return session.service != 0 && session.generation < services.at(session.service).outgoing_from;
+    if (session.service == 0) return session.left;
+    return session.generation < services.at(session.service).outgoing_from;
   }
   uint64_t sessions_of(uint64_t uid) const {
     uint64_t count = 0;
@@ -82,7 +87,7 @@ struct Model {
     if (outgoing_name(uid, name)) return EEXIST;
     if (sessions_of(uid) >= kMaxSessions) return EDQUOT;
     const uint64_t generation = service == 0 ? 0 : services.at(service).generation;
-    sessions[id] = {uid, name, service, generation, {}, {}};
+    sessions[id] = {.uid = uid, .name = name, .service = service, .generation = generation};
     return 0;
   }
   struct Wanted {
@@ -124,10 +129,24 @@ struct Model {
     sessions.at(id).order.clear();
   }
   void end(uint64_t id) { sessions.erase(id); }
+  void unheld(uint64_t id, uint64_t now_ns) {
+    sessions.at(id).unheld_ns = now_ns;
+    sessions.at(id).left = sessions.at(id).service == 0;
+  }
+  // Whose time is over; `attached_ns`: when the worker began.
+  std::vector<uint64_t> due(uint64_t now_ns, uint64_t attached_ns) const {
+    std::vector<uint64_t> list;
+    for (const auto& [id, one] : sessions) {
+      const uint64_t ends = std::max(one.unheld_ns + kLease, attached_ns + kGrace);
+      if (one.unheld_ns != 0 && ends <= now_ns) list.push_back(id);
+    }
+    return list;
+  }
   int adopt(uint64_t id) {
     Session& session = sessions.at(id);
     if (outgoing_name(session.uid, session.name, id)) return EEXIST;
-    session.generation = services.at(session.service).generation;
+    session.left = false;
+    if (session.service != 0) session.generation = services.at(session.service).generation;
     return 0;
   }
   int adopt_all(int service) {
@@ -156,8 +175,9 @@ struct Model {
 
   // All of it as text: two models are equal when these are, and the real core writes the same.
   static std::string line(const Session& one, bool is_incoming) {
-    std::string text = fmt::format("session {}/{} of {} generation {} {}:", one.uid, one.name,
-                                   one.service, one.generation, is_incoming ? "in" : "out");
+    std::string text =
+        fmt::format("session {}/{} of {} generation {} {} unheld {}:", one.uid, one.name,
+                    one.service, one.generation, is_incoming ? "in" : "out", one.unheld_ns);
     for (const uint64_t token : one.order) {
       text += fmt::format(" {}={}", token, one.files.at(token).fd);
     }

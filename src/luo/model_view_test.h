@@ -22,9 +22,11 @@ struct ModelView {
   std::string text(kho::Arena& arena, Core& core) const {
     std::vector<std::string> lines;
     core.sessions().for_each([&](Session& session) {
-      Model::Session one{
-          session.uid, session.name, number_of(session.slot->service), session.slot->generation, {},
-          {}};
+      Model::Session one{.uid = session.uid,
+                         .name = session.name,
+                         .service = number_of(session.slot->service),
+                         .generation = session.slot->service != 0 ? session.slot->generation : 0,
+                         .unheld_ns = session.slot->orphaned_ns};
       for (const abi::FileSlot* slot : session.files.ordered()) {
         one.files[slot->token] = {static_cast<int>(slot->fd), 0, false};
         one.order.push_back(slot->token);

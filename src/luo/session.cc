@@ -113,7 +113,10 @@ Status Sessions::load() {
 }
 
 Direction Sessions::direction(const Session& session) const {
-  if (session.slot->service == 0) return Direction::kOutgoing;
+  if (session.slot->service == 0) {
+    return session.slot->generation == abi::kIncomingGeneration ? Direction::kIncoming
+                                                                : Direction::kOutgoing;
+  }
   const auto* service = context_.records->find<abi::ServiceSlot>(session.slot->service);
   if (service == nullptr) return Direction::kOutgoing;
   return session.slot->generation < service->outgoing_from ? Direction::kIncoming
@@ -149,7 +152,7 @@ Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
   memcpy(slot->name, name.data(), name.size());
   slot->uid = caller.uid;
   slot->service = caller.service;
-  slot->generation = caller.generation;
+  slot->generation = caller.service != 0 ? caller.generation : 0;
   slot->flags = flags;
   slot->created_ns = context_.clock->realtime_ns();
   return slot;
@@ -161,10 +164,8 @@ Result<Session*> Sessions::retrieve(const Caller& caller, std::string_view name)
   for (auto it = range.first; it != range.second; ++it) {
     Session& session = *it->second;
     if (session.slot->flags & abi::kSessionInternal) continue;
-    const bool lingering = session.slot->service == 0 && session.slot->orphaned_ns != 0;
-    const bool incoming = session.slot->service == caller.service &&
-                          direction(session, caller) == Direction::kIncoming;
-    if (!incoming && !lingering) continue;
+    if (session.slot->service != caller.service && session.slot->service != 0) continue;
+    if (direction(session, caller) != Direction::kIncoming) continue;
     for (const Holder& holder : session.holders) {
       if (holder.generation == caller.generation) {
         return fail(EINVAL, "session '{}' was retrieved already", name);

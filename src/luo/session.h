@@ -3,7 +3,8 @@
 //
 // Happy path:   create -> preserve files -> (update: offer, commit) -> retrieve -> adopt or finish
 // Unhappy path: the holder dies: a session of a supervised service or one with `linger` waits for
-//               the next one; any other is ended, its files unpreserved last first.
+//               the next one, for a time (lease.h); any other is ended, its files unpreserved last
+//               first.
 // Directions:   not stored, see abi/records.h; direction() computes it.
 // Holders:      connections that hold a session's fd. Derived; the daemon tells them at attach.
 #pragma once

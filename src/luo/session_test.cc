@@ -144,11 +144,17 @@ TEST(Session, LingeringIsRetrievedByItsOwner) {
   Session& s = w.session("s", {.uid = 1});
   Sessions& sessions = w.core->sessions();
   EXPECT_EQ(sessions.retrieve({.uid = 1}, "s").error().code, ENOENT) << "somebody holds it";
-  Change change(w.core->records());
-  change.set(s.slot->orphaned_ns, 5);
-  change.commit();
+  w.alter([&](Change& change) { w.core->leases().unheld(change, s); });
   EXPECT_EQ(sessions.retrieve({.uid = 1}, "s").take(), &s);
   EXPECT_EQ(sessions.retrieve({.uid = 2}, "s").error().code, ENOENT);
+  EXPECT_EQ(sessions.direction(s), Direction::kIncoming) << "its files can be retrieved";
+  sessions.hold(s, {1000, 0});
+  EXPECT_EQ(sessions.retrieve({.uid = 1}, "s").error().code, EINVAL) << "already";
+  EXPECT_NE(&w.session("s", {.uid = 1}), &s) << "an incoming one doesn't take the name";
+  EXPECT_EQ(w.core->adopt_plain(s).error().code, EEXIST);
+  ASSERT_TRUE(w.core->end_session(*sessions.find({.uid = 1}, "s"), false));
+  ASSERT_TRUE(w.core->adopt_plain(s));
+  EXPECT_EQ(sessions.direction(s), Direction::kOutgoing);
 }
 
 TEST(Session, IndexIsBuiltAnewInOrderOfMaking) {
