@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,12 @@ namespace {
 
 constexpr size_t kBatch = 1024;  // numbers a write; the pipe takes 16 of them
 constexpr size_t kMostStuck = 64;
+constexpr int kTake = 1 << 30;  // beside the number: take a message off it
+// Waiting closes for which a blocked one has all of the time-out; beyond, they share it.
+constexpr size_t kFewWaiting = 64;
+constexpr uint64_t kSharedPatience = 16;  // part of the time-out, when other users wait
+constexpr uint64_t kLeastPatienceNs = 5'000'000;
+constexpr uint64_t kComplaintsNs = 1'000'000'000;  // between two lines of the log
 // SIGKILL reaches what runs in user mode within an interrupt. What has not ended after this time
 // is asleep in the kernel and never comes back to user mode: it closes nothing more.
 constexpr uint64_t kDeathGraceNs = 200'000'000;
@@ -40,6 +47,12 @@ uint64_t device_of(const struct statx& facts) {
   return (uint64_t{facts.stx_dev_major} << 32 | facts.stx_dev_minor) + 1;  // never 0
 }
 
+void note_identity(BorrowedFd fd, Progress* progress) {
+  const struct statx facts = identity_of(fd);
+  store_word(progress->inode, uint64_t{facts.stx_ino});
+  store_word(progress->device, device_of(facts));
+}
+
 // The process. Nothing but system calls: it was cloned from a worker in the middle of anything.
 [[noreturn]] void run_closer(pid_t worker, BorrowedFd numbers, Progress* progress) {
   die_with_parent(worker);
@@ -53,11 +66,13 @@ uint64_t device_of(const struct statx& facts) {
     for (size_t i = 0; i < static_cast<size_t>(bytes) / sizeof(int); ++i) {
       store_word(progress->device, uint64_t{0});
       store_word(progress->begun, progress->begun + 1);
-      const struct statx facts = identity_of(BorrowedFd(batch[i]));
-      store_word(progress->inode, uint64_t{facts.stx_ino});
-      store_word(progress->device, device_of(facts));
-      FAULT_POINT("closer.close");
-      ::close(batch[i]);
+      if ((batch[i] & kTake) != 0) {
+        ::recv(batch[i] & ~kTake, nullptr, 0, MSG_DONTWAIT | MSG_TRUNC);
+      } else {
+        note_identity(BorrowedFd(batch[i]), progress);
+        FAULT_POINT("closer.close");
+        ::close(batch[i]);
+      }
       store_word(progress->done, progress->done + 1);
     }
   }
@@ -94,17 +109,66 @@ pid_t Closer::pid() const {
   return process_ != nullptr ? process_->pid : 0;
 }
 
+int Closer::Job::code() const {
+  return done ? fd.get() | kTake : fd.get();
+}
+
 void Closer::close(BorrowedFd fd) {
-  queue_.push_back(fd);
+  put({uid_, fd, nullptr}, false);
+}
+
+void Closer::take_message(BorrowedFd socket, std::function<void()> done) {
+  put({uid_, socket, std::move(done)}, false);
+}
+
+void Closer::put(Job job, bool first) {
+  std::deque<Job>& queue = queues_[job.uid];
+  first ? queue.push_front(std::move(job)) : queue.push_back(std::move(job));
+  ++queued_;
+}
+
+// One of each user after another.
+Closer::Job Closer::next_job() {
+  auto turn = queues_.upper_bound(last_uid_);
+  if (turn == queues_.end()) turn = queues_.begin();
+  last_uid_ = turn->first;
+  Job job = std::move(turn->second.front());
+  turn->second.pop_front();
+  if (turn->second.empty()) queues_.erase(turn);
+  --queued_;
+  return job;
+}
+
+uint64_t Closer::patience() const {
+  const size_t waiting = pending();
+  const uint64_t uid = sent_.front().uid;
+  const bool others = !queues_.empty() && (queues_.size() > 1 || !queues_.contains(uid));
+  const bool others_sent =
+      std::any_of(sent_.begin(), sent_.end(), [&](const Job& job) { return job.uid != uid; });
+  uint64_t patience = timeout_ns_;
+  if (others || others_sent) patience /= kSharedPatience;
+  if (waiting > kFewWaiting) patience = patience * kFewWaiting / waiting;
+  return std::max(patience, std::min(kLeastPatienceNs, timeout_ns_));
+}
+
+void Closer::finish(Job& job) {
+  ++closed_;
+  if (job.done) finished_.push_back(std::move(job.done));
 }
 
 void Closer::tick(uint64_t now_ns) {
+  move_on(now_ns);
+  // Last: they may give us more to do.
+  for (const auto& done : std::exchange(finished_, {})) done();
+}
+
+void Closer::move_on(uint64_t now_ns) {
   reap_stuck();
   if (process_ != nullptr && pending() != 0) watch(now_ns);
-  if (process_ == nullptr && (queue_.empty() || !start(now_ns))) return;
+  if (process_ == nullptr && (queued_ == 0 || !start(now_ns))) return;
   if (process_->killed_ns != 0) return;
   collect(now_ns);
-  if (!sent_.empty() && now_ns - process_->since_ns > timeout_ns_) {
+  if (!sent_.empty() && now_ns - process_->since_ns > patience()) {
     give_up(now_ns);
     return;
   }
@@ -141,17 +205,28 @@ bool Closer::start(uint64_t now_ns) {
 }
 
 void Closer::send() {
-  while (!queue_.empty()) {
+  while (queued_ != 0) {
     // Never more than one write takes whole (PIPE_BUF is 4096 bytes = kBatch numbers).
     std::array<int, kBatch> batch{};
-    const size_t count = std::min(queue_.size(), kBatch);
-    for (size_t i = 0; i < count; ++i) batch[i] = queue_[i].get();
-    const ssize_t bytes = ::write(process_->write.get(), batch.data(), count * sizeof(int));
-    if (bytes <= 0) return;  // full: the next tick
-    const auto taken = static_cast<ptrdiff_t>(static_cast<size_t>(bytes) / sizeof(int));
-    sent_.insert(sent_.end(), queue_.begin(), queue_.begin() + taken);
-    queue_.erase(queue_.begin(), queue_.begin() + taken);
+    std::vector<Job> jobs;
+    while (queued_ != 0 && jobs.size() < kBatch) {
+      jobs.push_back(next_job());
+      batch[jobs.size() - 1] = jobs.back().code();
+    }
+    const ssize_t bytes = ::write(process_->write.get(), batch.data(), jobs.size() * sizeof(int));
+    if (bytes <= 0) {  // full: the next tick
+      put_back(jobs);
+      return;
+    }
+    std::move(jobs.begin(), jobs.end(), std::back_inserter(sent_));
   }
+}
+
+// They are the first of their users again.
+template <typename Jobs>
+void Closer::put_back(Jobs& jobs) {
+  for (auto job = jobs.rbegin(); job != jobs.rend(); ++job) put(std::move(*job), true);
+  jobs.clear();
 }
 
 // What the process has done since the last look.
@@ -159,15 +234,20 @@ void Closer::collect(uint64_t now_ns) {
   const uint64_t done = load_word(process_->progress().done);
   const uint64_t more = std::min<uint64_t>(done - process_->counted, sent_.size());
   if (more == 0) return;
-  sent_.erase(sent_.begin(), sent_.begin() + static_cast<ptrdiff_t>(more));
+  for (uint64_t i = 0; i < more; ++i) {
+    finish(sent_.front());
+    sent_.pop_front();
+  }
   process_->counted = done;
   process_->since_ns = now_ns;
-  closed_ += more;
 }
 
 void Closer::give_up(uint64_t now_ns) {
-  log_warning("closing fd {} takes longer than {} ms: given up", sent_.front().get(),
-              timeout_ns_ / 1'000'000);
+  if (now_ns >= next_complaint_ns_) {
+    log_warning("closing a file of uid {} takes longer than {} ms: given up ({} so far, {} wait)",
+                sent_.front().uid, patience() / 1'000'000, timeouts_ + 1, pending() - 1);
+    next_complaint_ns_ = now_ns + kComplaintsNs;
+  }
   static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
   process_->killed_ns = now_ns;
   killed_by_us_ = true;
@@ -190,19 +270,17 @@ void Closer::bury(uint64_t now_ns) {
   collect(now_ns);
   if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
     // Its number was free from the moment the close began, and may be somebody else's now. Only
-    // what was surely not closed is closed again.
-    const BorrowedFd doubtful = sent_.front();
-    sent_.pop_front();
-    if (!killed_by_us_ && is_left_open(doubtful)) {
-      sent_.push_front(doubtful);
-    } else {
-      ++closed_;
+    // what was surely not closed is closed again. A message that wasn't taken comes again by
+    // itself.
+    Job& doubtful = sent_.front();
+    if (killed_by_us_ || doubtful.done || !is_left_open(doubtful.fd)) {
+      finish(doubtful);
+      sent_.pop_front();
       timeouts_ += killed_by_us_;
     }
   }
   killed_by_us_ = false;
-  queue_.insert(queue_.begin(), sent_.begin(), sent_.end());
-  sent_.clear();
+  put_back(sent_);
   store_word(control_.block().closer_pidfd, int32_t{-1});
   stuck_.push_back(std::move(process_->pidfd));
   process_.reset();

@@ -138,6 +138,42 @@ TEST_F(CloserTest, ANumberIsNeverClosedTwice) {
   ::close(slow);
 }
 
+// Who sends files whose closes block delays his own.
+TEST_F(CloserTest, UsersTakeTurns) {
+  constexpr uint64_t kHostile = 1, kOther = 2;
+  std::vector<UniqueFd> peers(6);
+  Closer closer(control_, 8'000'000'000);
+  closer.charge(kHostile);
+  for (UniqueFd& peer : peers) {
+    int slow = -1;
+    make_slow_socket(&slow, &peer);
+    ASSERT_GE(slow, 0);
+    closer.close(BorrowedFd(slow));
+  }
+  closer.tick(system_clock().now_ns());  // all of them are in the pipe
+  closer.charge(kOther);
+  const int number = ::dup(2);
+  closer.close(BorrowedFd(number));
+  ASSERT_TRUE(tick_until(closer, [&] { return !is_open(number); })) << "6 x 8 s without turns";
+  EXPECT_LT(closer.timeouts(), 4u) << "the other one waits for at most two of the blocked";
+  EXPECT_GT(closer.pending(), 1u);
+}
+
+// Descriptors that don't fit are closed by who takes the message: that must not be the worker.
+TEST_F(CloserTest, TakesAMessageWhoseDescriptorsDontFit) {
+  sys::SocketPair pair = sys::socketpair(SOCK_SEQPACKET).take();
+  ASSERT_TRUE(sys::send(pair.first, std::as_bytes(std::span("one")), 0));
+  ASSERT_TRUE(sys::send(pair.first, std::as_bytes(std::span("two")), 0));
+  Closer closer(control_);
+  int done = 0;
+  closer.take_message(pair.second, [&] { ++done; });
+  ASSERT_TRUE(tick_until(closer, [&] { return done == 1; }));
+  EXPECT_TRUE(is_open(pair.second.get()));
+  std::byte text[8];
+  ASSERT_EQ(sys::recv(pair.second, text, MSG_DONTWAIT).take(), sizeof "two");
+  EXPECT_EQ(std::string(reinterpret_cast<char*>(text)), "two");
+}
+
 TEST_F(CloserTest, AnotherOneIsMadeWhenItWasKilled) {
   Closer closer(control_);
   closer.close(BorrowedFd(::dup(2)));
