@@ -11,6 +11,11 @@
 //   children[]     who the keeper has launched, until the worker has popped its exit
 //   launch         mailbox: worker -> keeper, one launch at a time; `request` is stored last
 //   text           the launch specification's bytes
+//   takeover       how another binary takes over (abi/takeover.h)
+//
+// Another binary finds it as it is: it refuses another compatible string. Within a version words
+// may only be added at the end; who finds the file shorter than its own block makes it longer, with
+// zeros.
 //
 // The keeper fills an entry of children[], the worker frees it and closes its fds when it pops the
 // exit. So an entry is in the ring at most once, and the ring is never full.
@@ -18,6 +23,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "abi/takeover.h"
 
 namespace outlive::abi {
 
@@ -101,6 +108,7 @@ struct ControlBlock {
   ChildEntry children[kMaxChildren];
   LaunchRequest launch;
   char text[kLaunchText];
+  TakeoverBlock takeover;
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);
@@ -108,7 +116,7 @@ static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
 static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
 static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
 static_assert(offsetof(ControlBlock, exits) == 256);
-static_assert(sizeof(ControlBlock) ==
+static_assert(offsetof(ControlBlock, takeover) ==
               256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or

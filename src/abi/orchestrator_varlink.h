@@ -191,6 +191,24 @@ method Rollback(request_id: string, name: string) -> (
   total_us: ?int
 )
 
+# Replaces outlived itself by another binary (null: the file at the path of the one that runs).
+# It is rehearsed first, on copies; until it serves, any failure brings the old one back. With `more`:
+# a reply a step (rehearsal, stop, exec, ready). The last one has `result`: "updated", or
+# "rolled back" with the reason. `pause_us`: how long no request was answered. Refused: the rehearsal
+# said no, and nothing has happened. Busy: one is going on, or this file has failed too often (`force`
+# tries it all the same). For root and outlived's own user.
+method UpdateOutlived(request_id: string, binary: ?string, force: ?bool) -> (
+  step: ?string,
+  elapsed_us: ?int,
+  result: ?string,
+  reason: ?string,
+  pause_us: ?int,
+  from_version: ?string,
+  to_version: ?string,
+  number: ?int,
+  total_us: ?int
+)
+
 # What an update of a service would keep and lose, or what becomes of the descriptors of any process
 # (pid). `scope`: service (default), daemon, host, kernel. `would`: one line that sums it up.
 method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
@@ -203,7 +221,8 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
 # refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
-# is held all the same: the worker died too often. `log`: its last words.
+# is held all the same: the worker died too often. `log`: its last words. `self_updates`,
+# `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
 method Status() -> (
   state: string,
   in_progress: bool,
@@ -216,6 +235,9 @@ method Status() -> (
   pid_worker: int,
   pid_spare: int,
   worker_deaths: int,
+  self_updates: ?int,
+  self_rollbacks: ?int,
+  self_update_failed: ?string,
   uptime_us: int,
   sessions: int,
   files: int,

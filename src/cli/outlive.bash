@@ -40,7 +40,7 @@ _outlive() {
     case $verb in
       "") words="$verbs --help --runtime-dir" ;;
       run) words="--name --listen --restart --notify --policy --ready-timeout --stop-timeout --env --clean-env $common --" ;;
-      update) words="$(_outlive_names services) --ready-timeout --freeze-timeout --policy --progress $common --" ;;
+      update) words="$(_outlive_names services) outlived --binary --force --ready-timeout --freeze-timeout --policy --progress $common --" ;;
       rollback) words="$(_outlive_names services) --progress $common" ;;
       plan) words="$(_outlive_names services) --pid --scope $common" ;;
       list) words="services sessions files regions updates --session --names $common" ;;

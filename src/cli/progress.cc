@@ -6,6 +6,11 @@
 
 namespace outlive::cli {
 
+ProgressMode progress_mode(const Cli& cli) {
+  if (cli.around().terminal) return ProgressMode::kRewrite;
+  return cli.progress ? ProgressMode::kLines : ProgressMode::kSilent;
+}
+
 Progress::Progress(std::FILE* out, ProgressMode mode, std::string subject)
     : out_(out), mode_(mode), subject_(clean(subject)), began_(std::chrono::steady_clock::now()) {}
 

@@ -9,9 +9,12 @@
 #include <cstdio>
 #include <string>
 
+#include "cli/cli.h"
+
 namespace outlive::cli {
 
 enum class ProgressMode { kSilent, kLines, kRewrite };
+ProgressMode progress_mode(const Cli& cli);
 
 class Progress {
  public:

@@ -31,6 +31,13 @@ Result<std::string> status_text(const Json& reply) {
   line("processes", fmt::format("keeper {}, worker {}, spare {}; {}", f.number("pid_keeper"),
                                 f.number("pid_worker"), f.number("pid_spare"),
                                 count_text(f.number("worker_deaths"), "worker death")));
+  const int64_t self_updates = f.maybe_number("self_updates").value_or(0);
+  const int64_t self_rollbacks = f.maybe_number("self_rollbacks").value_or(0);
+  if (self_updates + self_rollbacks != 0) {
+    line("of itself",
+         fmt::format("{}, {} rolled back", count_text(self_updates, "update"), self_rollbacks));
+  }
+  if (const auto failed = f.maybe_text("self_update_failed")) line("last failure", *failed);
   line("uptime", duration_text(f.number("uptime_us")));
   line("version", f.text("version"));
   line("features", features(f.flag("kho_enabled"), f.flag("liveupdate_enabled")));

@@ -5,6 +5,7 @@
 #include "cli/exit_codes.h"
 #include "cli/format.h"
 #include "cli/launch_options.h"
+#include "cli/update_outlived.h"
 #include "cli/verbs.h"
 #include "cli/watch_update.h"
 
@@ -16,9 +17,18 @@ struct UpdateOptions {
   std::string ready_timeout;
   std::string freeze_timeout;
   std::string policy;
+  std::string binary;
+  bool force = false;
 };
 
 Result<int> run_update(Cli& cli, const UpdateOptions& options) {
+  if (options.name == "outlived") {
+    if (cli.command) return cli.usage("outlived's next version is a --binary, and no command");
+    return update_outlived(cli, options.binary, options.force);
+  }
+  if (!options.binary.empty() || options.force) {
+    return cli.usage("--binary and --force are for `outlive update outlived`");
+  }
   Json parameters = Json::object();
   if (cli.command) {
     if (cli.command->empty()) return cli.usage("no command behind --");
@@ -41,9 +51,10 @@ Result<int> run_update(Cli& cli, const UpdateOptions& options) {
 }  // namespace
 
 void add_update(CLI::App& app, Cli& cli) {
-  CLI::App* verb = app.add_subcommand("update", "Replace a service by its next version");
+  CLI::App* verb =
+      app.add_subcommand("update", "Replace a service, or outlived, by its next version");
   auto options = std::make_shared<UpdateOptions>();
-  verb->add_option("name", options->name, "Name of the service")->required();
+  verb->add_option("name", options->name, "Name of the service; outlived: itself")->required();
   verb->add_option("--ready-timeout", options->ready_timeout,
                    "How long the new one may take to get ready (as it was run)")
       ->type_name("TIME");
@@ -54,6 +65,10 @@ void add_update(CLI::App& app, Cli& cli) {
                    "When a file would be lost: fail (then nothing is done), skip or degrade")
       ->type_name("POLICY")
       ->check(CLI::IsMember({"fail", "skip", "degrade"}));
+  verb->add_option("--binary", options->binary,
+                   "Of outlived: the file to execute (the one at the path of what runs)")
+      ->type_name("FILE");
+  verb->add_flag("--force", options->force, "Of outlived: also a file that has failed too often");
   verb->add_flag("--progress", cli.progress, "A line a step, also when this is no terminal");
   add_json_option(*verb, cli);
   verb->footer(R"(
@@ -61,13 +76,18 @@ Without a command the same one is started again: a new binary at the same path i
 With `-- COMMAND...` that is the next version, and what later updates start. Until the new one has
 taken over, any failure (crash, veto, time-out) cancels the update and the old one serves on.
 
-Exit code 0: updated; 3: rolled back, with the reason; 4: refused, files would be lost; 75: another
-update of it is going on. Ctrl-C leaves the update running.
+`outlive update outlived` replaces outlived itself: everything that it holds, its connections and
+its services stay. The new binary is rehearsed first, and one that doesn't get ready, or crashes
+soon after, is replaced by the old one.
+
+Exit code 0: updated; 3: rolled back, with the reason; 4: refused, files would be lost, or the
+rehearsal failed; 75: another update of it is going on. Ctrl-C leaves the update running.
 
 Examples:
   outlive update web
   outlive update web -- ./web-v2 --port 7777
-  outlive update web --ready-timeout 2m --progress)");
+  outlive update web --ready-timeout 2m --progress
+  outlive update outlived --binary ./outlived-v2)");
   verb->callback(
       [&cli, options] { cli.verb = [&cli, options] { return run_update(cli, *options); }; });
 }

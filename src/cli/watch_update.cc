@@ -8,11 +8,6 @@
 namespace outlive::cli {
 namespace {
 
-ProgressMode progress_mode(const Cli& cli) {
-  if (cli.around().terminal) return ProgressMode::kRewrite;
-  return cli.progress ? ProgressMode::kLines : ProgressMode::kSilent;
-}
-
 struct Outcome {
   std::string line;
   int code = kExitOk;

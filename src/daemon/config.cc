@@ -185,6 +185,15 @@ Status read_update(Table& table, Config& config) {
   return table.done();
 }
 
+Status read_takeover(Table& table, Config& config) {
+  TRY(table.milliseconds("rehearsal-timeout-ms", config.takeover.rehearsal_timeout_ns));
+  TRY(table.milliseconds("stop-timeout-ms", config.takeover.stop_timeout_ns));
+  TRY(table.milliseconds("ready-timeout-ms", config.takeover.ready_timeout_ns));
+  TRY(table.milliseconds("probation-ms", config.takeover.probation_ns));
+  TRY(table.number("tries", config.takeover_tries, 1000));
+  return table.done();
+}
+
 Status read_service(Table& table, ServiceSpec& spec) {
   if (table.get("lease-ms") != nullptr) {
     uint64_t lease_ms = 0;
@@ -233,7 +242,8 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   using Reader = Status (*)(Table&, Config&);
   const std::pair<const char*, Reader> sections[] = {
       {"outlived", read_outlived}, {"kho", read_kho},       {"liveupdate", read_liveupdate},
-      {"limits", read_limits},     {"worker", read_worker}, {"update", read_update}};
+      {"limits", read_limits},     {"worker", read_worker}, {"update", read_update},
+      {"takeover", read_takeover}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
     if (node == nullptr) continue;

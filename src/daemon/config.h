@@ -13,6 +13,7 @@
 #include "daemon/service_spec.h"
 #include "luo/context.h"
 #include "luo/update.h"
+#include "machine/process/keeper.h"
 
 namespace outlive::daemon {
 
@@ -43,6 +44,8 @@ struct Config {
   uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   luo::UpdateTimes times;
+  machine::TakeoverOptions takeover;
+  uint64_t takeover_tries = 3;  // of one binary that failed; then --force is needed
   std::vector<ServiceConfig> services;
 };
 

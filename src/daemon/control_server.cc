@@ -50,6 +50,8 @@ void ControlServer::accept_all() {
   for (int i = 0; i < 16; ++i) {
     Result<UniqueFd> accepted = sys::accept(listener_, SOCK_NONBLOCK);
     if (!accepted) return;
+    // Crosses the exec of another outlived, as whatever waits in it does.
+    if (!sys::set_cloexec(*accepted, false)) return;
     take_on(std::move(*accepted));
   }
 }
@@ -258,6 +260,13 @@ void ControlServer::service_changed(const abi::ServiceSlot& service) {
                                   : methods_.begin_update(client.waiting);
     }
     return std::nullopt;
+  });
+}
+
+void ControlServer::self_update_changed() {
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.what != Waiting::For::kSelfUpdate) return std::nullopt;
+    return methods_.self_update_news(client.waiting);
   });
 }
 

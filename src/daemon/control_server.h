@@ -27,6 +27,7 @@ class ControlServer {
   ~ControlServer();
   Status start(BorrowedFd listener);
   void take_on(UniqueFd connection);
+  void self_update_changed();
 
  private:
   struct Client {

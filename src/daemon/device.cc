@@ -87,6 +87,7 @@ void Device::accept_all(BorrowedFd listener) {
       }
       return;
     }
+    if (!sys::set_cloexec(*accepted, false)) return;  // crosses the exec of another outlived
     take_on(std::move(*accepted));
   }
 }
@@ -345,6 +346,7 @@ Status Device::add_session_connection(luo::Change& change, Connection& client,
     return fail(EMFILE, "outlived's table of {} descriptors is full", parts_.fd_limit);
   }
   TRY(sys::set_nonblocking(pair.second, false));
+  for (const UniqueFd* end : {&pair.first, &pair.second}) TRY(sys::set_cloexec(*end, false));
   slot->role = static_cast<uint64_t>(abi::ConnectionRole::kSession);
   slot->uid = session.uid;
   slot->gid = client.slot->gid;

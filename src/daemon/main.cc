@@ -5,42 +5,54 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fault.h"
 #include "base/log.h"
+#include "daemon/broken.h"
 #include "daemon/check_image.h"
 #include "daemon/options.h"
+#include "daemon/rehearse.h"
 #include "daemon/setup.h"
 #include "daemon/worker.h"
 #include "files/memfd/memfd_device.h"
 #include "files/registry_defaults.h"
-#include "kho/store.h"
 #include "machine/process/keeper.h"
+#include "machine/process/takeover.h"
 
 namespace outlive::daemon {
 namespace {
 
-Result<int> run(const Options& options, Config config) {
-  if (!options.check_image.empty()) return check_image(options.check_image);
-  set_log_level(config.log_level);
-  Setup setup = TRY(Setup::make(config));
-  WorkerInput input{std::move(config), setup.runtime,         setup.state_dir,        {},
-                    setup.arena,       setup.device_listener, setup.control_listener, setup.lock};
+// `control` is an inherited one (taking_over) or new.
+Result<int> run(const Options& options, const Result<Config>& config, machine::Control& control,
+                bool taking_over, std::vector<std::string> words) {
+  if (!config) return config.error();
+  set_log_level(config->log_level);
+  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config));
+  WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
+                    setup.arena, setup.device_listener, setup.control_listener, setup.lock};
   files::register_default_handlers(input.handlers);
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
+  if (!taking_over) setup.leave(control);
   const machine::Confinement confinement = TRY(prepare_confinement(setup, options, input.config));
   static_cast<void>(system_clock().steady_ns());
-  machine::Control control = TRY(machine::Control::create());
-  machine::KeeperOptions keeper;
-  keeper.no_keeper = options.no_keeper;
-  keeper.fd_limit = input.config.fds;
-  keeper.most_deaths = static_cast<unsigned>(input.config.worker_deaths);
-  keeper.heartbeat_timeout_ns = input.config.worker_timeout;
+  machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
+  keeper.taking_over = taking_over;
   keeper.worker_main = [&](machine::WorkerContext& context) {
     input.confined = confinement.apply().text();
     return worker_main(input, context);
   };
+  break_at(BreakAt::kExec);
   return machine::run_keeper(control, std::move(keeper));
+}
+
+Result<int> start(const Options& options, const Result<Config>& config,
+                  std::vector<std::string> words) {
+  std::optional<machine::Control> control = TRY(inherited_control());
+  const bool taking_over = control.has_value();
+  if (!taking_over) control = TRY(machine::Control::create());
+  Result<int> result = run(options, config, *control, taking_over, std::move(words));
+  // The old binary goes on, and tells why.
+  if (!result && taking_over) machine::Takeover(*control).give_reason(result.error().message);
+  return result;
 }
 
 }  // namespace
@@ -51,24 +63,20 @@ int main(int argc, char** argv) {
   set_log_role("outlived");
   // A log or memory at the limit of file sizes is an error that is said (EFBIG), not our death.
   ::signal(SIGXFSZ, SIG_IGN);
-  if (const char* faults = getenv("OUTLIVE_FAULTS"); faults != nullptr) {
-    if (const Status armed = arm_faults(faults); !armed) {
-      log_error("{}", armed.error().message);
-      return 2;
-    }
-    kho::set_store_hook([](std::byte*, size_t) { FAULT_POINT("kho.store"); });
+  if (const Status armed = daemon::arm_from_environment(); !armed) {
+    log_error("{}", armed.error().message);
+    return 2;
   }
   daemon::Options options;
   if (const auto code = daemon::parse_options(argc, argv, options)) return *code;
-  Result<daemon::Config> config = daemon::load_config(options);
-  if (!config) {
-    log_error("{}", config.error().text());
-    return 2;
-  }
-  if (options.check_config) return EXIT_SUCCESS;
-  const Result<int> result = daemon::run(options, config.take());
+  const Result<daemon::Config> config = daemon::load_config(options);
+  if (!options.rehearse.empty()) return daemon::rehearse(options.rehearse, config);
+  if (config && options.check_config) return EXIT_SUCCESS;
+  const Result<int> result = config && !options.check_image.empty()
+                                 ? daemon::check_image(options.check_image)
+                                 : daemon::start(options, config, {argv, argv + argc});
   if (result) return *result;
   log_error("{}", result.error().text());
-  return result.error().code == EEXIST ? EX_TEMPFAIL
-                                       : EXIT_FAILURE;  // EEXIST: another one is there
+  if (!config) return 2;
+  return result.error().code == EEXIST ? EX_TEMPFAIL : EXIT_FAILURE;  // another one is there
 }

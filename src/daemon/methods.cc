@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/self_update.h"
 
 namespace outlive::daemon {
 
@@ -53,6 +54,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"Run", &Methods::run},
       {"Update", &Methods::update},
       {"Rollback", &Methods::rollback},
+      {"UpdateOutlived", &Methods::update_outlived},
       {"Plan", &Methods::plan},
       {"ListSessions", &Methods::list_sessions},
       {"ListFiles", &Methods::list_files},
@@ -91,6 +93,7 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   Result<std::optional<Json>> result = (this->*method)(caller, call.parameters, waiting);
   if (!result) {
     waiting = {};
+    if (method == &Methods::update_outlived) return Answer{refused_text(result.error()), true};
     // A stop that would lose something is refused for good; other EBUSY may be tried again.
     const bool refused = method == &Methods::stop && result.error().code == EBUSY;
     return Answer{refused ? wire::error_text(abi::kErrorRefused, result.error())
@@ -101,12 +104,24 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   return Answer{wire::reply_text(**result), true};
 }
 
+std::string Methods::refused_text(const Error& error) {
+  const bool bad_binary = error.code == ENOEXEC;
+  return bad_binary ? wire::error_text(abi::kErrorRefused, error) : wire::error_text(error);
+}
+
 Result<abi::ServiceSlot*> Methods::service_named(const luo::Caller& caller, std::string_view name) {
   abi::ServiceSlot* service = parts_.core.services().find(caller, name);
   if (service == nullptr) {
     return fail(ENOENT, "no service '{}': `outlive list services` shows what is there", name);
   }
   return service;
+}
+
+// Why the last update of outlived came to nothing.
+static Json last_failure(const machine::Takeover& takeover) {
+  const auto last = takeover.last_outcome();
+  if (!last || last->result == static_cast<uint64_t>(abi::TakeoverResult::kUpdated)) return Json();
+  return machine::Takeover::text_of(last->reason);
 }
 
 Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Json&, Waiting&) {
@@ -136,6 +151,9 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"pid_worker", control.worker_pid()},
       {"pid_spare", control.spare_pid()},
       {"worker_deaths", control.block().worker_deaths},
+      {"self_updates", control.block().takeover.updates},
+      {"self_rollbacks", control.block().takeover.rollbacks},
+      {"self_update_failed", last_failure(parts_.self_update->takeover())},
       {"uptime_us", (parts_.now() - parts_.started_ns) / 1000},
       {"sessions", sessions},
       {"files", files},

@@ -3,6 +3,7 @@
 //
 //   methods.cc           dispatch, status, stop
 //   methods_service.cc   Run, Update, Rollback
+//   methods_self_update.cc  UpdateOutlived
 //   methods_list.cc      sessions, files, services, updates, regions, timeline, log
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
@@ -26,7 +27,7 @@ struct Answer {
 
 // What a call waits for; addresses of slots.
 struct Waiting {
-  enum class For { kNothing, kRun, kUpdate, kStop, kStopAll } what = For::kNothing;
+  enum class For { kNothing, kRun, kUpdate, kSelfUpdate, kStop, kStopAll } what = For::kNothing;
   uint64_t service = 0;
   uint64_t update = 0;
   uint64_t since_ns = 0;
@@ -49,6 +50,7 @@ class Methods {
   std::optional<Answer> update_lost(const abi::ServiceSlot& service);
   std::optional<Answer> update_news(const Waiting& waiting, const abi::UpdateSlot& update,
                                     bool over);
+  std::optional<Answer> self_update_news(const Waiting& waiting);
   // The service has become free: begins the update that waits for that.
   std::optional<Answer> begin_update(Waiting& waiting);
 
@@ -57,12 +59,15 @@ class Methods {
   using Method = Result<std::optional<Json>> (Methods::*)(const luo::Caller&, const Json&,
                                                           Waiting&);
   static Method find(std::string_view name);
+  // Nothing was done, and trying again would end the same way.
+  static std::string refused_text(const Error& error);
 
   Result<std::optional<Json>> status(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> stop(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> run(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> update(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> rollback(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> update_outlived(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> plan(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_sessions(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_files(const luo::Caller&, const Json&, Waiting&);

@@ -30,6 +30,10 @@ Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& 
   const wire::RequestId request = TRY(wire::request_id_param(parameters));
   Supervisor::NewService service;
   service.name = TRY(wire::param<std::string>(parameters, "name"));
+  if (service.name == "outlived") {
+    return fail(EINVAL,
+                "no service may be called outlived: `outlive update outlived` means itself");
+  }
   service.request_id[0] = request.words[0];
   service.request_id[1] = request.words[1];
   ServiceSpec& spec = service.spec;
@@ -111,7 +115,7 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
   waiting.request = request;
   waiting.rollback = rollback;
   if (name == "outlived") {
-    return fail(EOPNOTSUPP, "outlived can't replace itself in this version: stop it and start it");
+    return fail(EINVAL, "outlived is no service: UpdateOutlived replaces it");
   }
   if (const abi::UpdateSlot* known = parts_.core.updates().find_request(request.words)) {
     waiting.update = parts_.records().address_of(known);

@@ -20,6 +20,7 @@ Result<UniqueFd> NotifySockets::make(uint64_t instance) {
           .context("{}", path(instance)));
   // The name holds 64 random bits that only the service is told.
   if (::chmod(path(instance).c_str(), 0666) != 0) return fail_errno(path(instance));
+  TRY(sys::set_cloexec(socket, false));  // crosses the exec of another outlived
   watch(socket, instance);
   return socket;
 }

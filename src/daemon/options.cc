@@ -46,6 +46,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
       ->check(on_off);
   app.add_flag("--no-keeper", options.no_keeper,
                "One process, which nobody replaces: for valgrind and debuggers");
+  app.add_option("--rehearse", options.rehearse)->group("");
   app.footer(
       "Examples:\n"
       "  outlived                          as any user; the sockets' folder is logged\n"
@@ -66,6 +67,18 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
 
 std::string config_path(const Options& options) {
   return options.config.empty() ? default_config_path() : options.config;
+}
+
+machine::KeeperOptions keeper_options(const Options& options, const Config& config,
+                                      std::vector<std::string> words) {
+  machine::KeeperOptions keeper;
+  keeper.no_keeper = options.no_keeper;
+  keeper.fd_limit = config.fds;
+  keeper.most_deaths = static_cast<unsigned>(config.worker_deaths);
+  keeper.heartbeat_timeout_ns = config.worker_timeout;
+  keeper.takeover = config.takeover;
+  keeper.takeover.argv = std::move(words);
+  return keeper;
 }
 
 Result<Config> load_config(const Options& options) {

@@ -6,8 +6,11 @@
 
 #include <filesystem>
 
+#include "base/fault.h"
 #include "base/sys.h"
 #include "kho/arena.h"
+#include "kho/store.h"
+#include "machine/process/takeover.h"
 
 namespace outlive::daemon {
 namespace {
@@ -106,6 +109,52 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
   return Confinement::prepare(
       {{folder.empty() ? "." : folder}, {setup.runtime.path, setup.state_dir}});
 #endif
+}
+
+void Setup::leave(const machine::Control& control) const {
+  using machine::Takeover;
+  abi::TakeoverBlock& block = control.block().takeover;
+  block.arena_fd = arena.get();
+  block.device_fd = device_listener.get();
+  block.control_fd = control_listener.get();
+  block.lock_fd = lock.get();
+  Takeover::set_text(block.runtime_dir, runtime.path);
+  Takeover::set_text(block.state_dir, state_dir);
+  Takeover::set_text(block.from, OUTLIVE_VERSION);
+}
+
+Result<Setup> Setup::inherit(const machine::Control& control) {
+  using machine::Takeover;
+  const abi::TakeoverBlock& block = control.block().takeover;
+  Setup setup;
+  setup.runtime.path = Takeover::text_of(block.runtime_dir);
+  setup.state_dir = Takeover::text_of(block.state_dir);
+  const std::pair<BorrowedFd*, int64_t> fds[] = {{&setup.arena, block.arena_fd},
+                                                 {&setup.device_listener, block.device_fd},
+                                                 {&setup.control_listener, block.control_fd},
+                                                 {&setup.lock, block.lock_fd}};
+  for (const auto& [fd, number] : fds) {
+    *fd = BorrowedFd(static_cast<int>(number));
+    TRY(sys::get_fd_flags(*fd).context("takeover: fd {}", number));
+  }
+  return setup;
+}
+
+Status arm_from_environment() {
+  const char* faults = getenv("OUTLIVE_FAULTS");
+  if (faults == nullptr) return {};
+  TRY(arm_faults(faults));
+  kho::set_store_hook([](std::byte*, size_t) { FAULT_POINT("kho.store"); });
+  return {};
+}
+
+Result<std::optional<machine::Control>> inherited_control() {
+  const char* number = getenv(abi::kTakeoverVariable);
+  if (number == nullptr) return std::optional<machine::Control>();
+  const BorrowedFd memory(atoi(number));
+  unsetenv(abi::kTakeoverVariable);
+  machine::Control control = TRY(machine::Control::inherit(memory).context("takeover"));
+  return std::optional(std::move(control));
 }
 
 }  // namespace outlive::daemon

@@ -2,12 +2,14 @@
 // of it stays open for the life of the table, so it is borrowed everywhere.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/unique_fd.h"
 #include "daemon/config.h"
 #include "daemon/options.h"
 #include "machine/process/confinement.h"
+#include "machine/process/control.h"
 #include "wire/runtime_dir.h"
 
 namespace outlive::daemon {
@@ -15,6 +17,10 @@ namespace outlive::daemon {
 struct Setup {
   // EEXIST: another outlived is at this folder (its pid is named).
   static Result<Setup> make(const Config& config);
+  // The same, left by the binary before this one over its exec (abi/takeover.h). EUCLEAN.
+  static Result<Setup> inherit(const machine::Control& control);
+  // Notes it for the binary after this one.
+  void leave(const machine::Control& control) const;
 
   wire::RuntimeDir runtime;
   std::string state_dir;
@@ -27,5 +33,12 @@ struct Setup {
 // What every worker gives up first of all; the folders are there already.
 Result<machine::Confinement> prepare_confinement(const Setup& setup, const Options& options,
                                                  const Config& config);
+
+// The control block of the binary that executed this one, which is to take over from it; nullopt:
+// this one was started by anybody else. Takes it out of the environment.
+Result<std::optional<machine::Control>> inherited_control();
+
+// For tests: $OUTLIVE_FAULTS (base/fault.h), with a fault point at every store into the arena.
+Status arm_from_environment();
 
 }  // namespace outlive::daemon

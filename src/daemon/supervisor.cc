@@ -327,7 +327,9 @@ Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& serv
     launch.program_fd = fd_of(program_fd);
     process.binary_fd = program_fd;
   } else if (!spec.argv.empty()) {
-    process.binary_fd = open_program(spec).release();
+    UniqueFd program = open_program(spec);
+    if (program) TRY(sys::set_cloexec(program, false));  // crosses the exec of another outlived
+    process.binary_fd = program.release();
   }
   process.notify_fd = notify.release();
   return launch;

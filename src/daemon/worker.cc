@@ -9,10 +9,12 @@
 
 #include "base/log.h"
 #include "base/sys.h"
+#include "daemon/broken.h"
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
 #include "daemon/recorder.h"
+#include "daemon/self_update.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
 
@@ -71,6 +73,8 @@ class Worker {
       : input_(input), control_(context.control), context_(context) {}
 
   Status attach();
+  // Of a binary that takes over: from here on it is the one. An error: it must not.
+  Status commit();
   Status start();
   int run();
 
@@ -97,6 +101,7 @@ class Worker {
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
+  std::unique_ptr<SelfUpdate> self_update_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   uint64_t leaks_ = 0;
   uint64_t next_look_ns_ = 0;
@@ -165,6 +170,15 @@ uint64_t Worker::lease_ns(const abi::SessionSlot& session) const {
   return spec.lease_ms ? *spec.lease_ms * 1'000'000 : input_.config.lease_ns;
 }
 
+// Nothing but the arena has been touched so far, and that as any worker does.
+Status Worker::commit() {
+  for (const BorrowedFd fd : core_->named_fds()) {
+    TRY(sys::get_fd_flags(fd).context("an fd of a record has not crossed: {}", fd.get()));
+  }
+  if (!machine::Takeover(control_).commit()) return fail(ETIMEDOUT, "the old binary goes on");
+  return {};
+}
+
 // ---- start: the table, the sockets, the updates -------------------------------------------------
 
 // Closes what no record names; accepted connections of ours are found_ and become new clients.
@@ -212,6 +226,8 @@ Status Worker::start() {
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
       [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
+  self_update_ = std::make_unique<SelfUpdate>(*parts_);
+  parts_->self_update = self_update_.get();
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
@@ -223,6 +239,8 @@ Status Worker::start() {
     TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
   }
   control_.set_worker_state(abi::WorkerState::kServing);
+  machine::Takeover(control_).note_serving(parts_->now());
+  break_at(BreakAt::kServing);
   for (UniqueFd& fd : found_) {
     const bool device = local_path(fd) == input_.runtime.liveupdate_socket();
     device ? device_->take_on(std::move(fd)) : server_->take_on(std::move(fd));
@@ -287,6 +305,7 @@ Status Worker::turn() {
   supervisor_.tick(now);
   launches_->pump();
   closer_->tick(parts_->now());
+  if (self_update_->tick()) server_->self_update_changed();
   return {};
 }
 
@@ -296,6 +315,7 @@ int Worker::run() {
       log_error("the event loop: {}", turned.error().message);
       return machine::kRestartCode;
     }
+    if (self_update_->may_leave() && !stop_begun_) self_update_->leave();
     if ((control_.stop_requested() != 0 || stopping_) && !stop_begun_) {
       stop_begun_ = true;
       log_notice("stopping: services first");
@@ -327,7 +347,15 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                     context.control.keeper_pid()));
   }
   Worker worker(input, context);
-  if (const Status attached = worker.attach(); !attached) {
+  if (context.undecided) {
+    break_at(BreakAt::kWorker);
+    Status taken = worker.attach();
+    if (taken) taken = worker.commit();
+    if (!taken) {
+      machine::Takeover(context.control).give_reason(taken.error().message);
+      ::_exit(EXIT_FAILURE);  // no destructor: what it has is the old binary's
+    }
+  } else if (const Status attached = worker.attach(); !attached) {
     log_error("The incoming tree failed to initialize properly [{}], disabling live update",
               errno_name(attached.error().code));
     return hold_because(attached.error().message);

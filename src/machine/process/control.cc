@@ -28,18 +28,55 @@ Result<Control> Control::create() {
   Control control;
   control.memory_ = TRY(sys::memfd_create("outlive-control", 0));
   TRY(sys::ftruncate(control.memory_, sizeof(abi::ControlBlock)));
-  control.mapping_ = TRY(
-      sys::mmap(sizeof(abi::ControlBlock), PROT_READ | PROT_WRITE, MAP_SHARED, control.memory_));
+  TRY(control.map());
   control.worker_wake_ = TRY(sys::eventfd(0));
   control.keeper_wake_ = TRY(sys::eventfd(0));
   // A new memfd is zeros, and that is an empty block.
-  control.block_ = reinterpret_cast<abi::ControlBlock*>(control.mapping_.data());
   abi::ControlBlock& block = *control.block_;
   memcpy(block.compatible, abi::kControlCompatible, sizeof abi::kControlCompatible);
   block.worker_wake_fd = control.worker_wake_.get();
   block.keeper_wake_fd = control.keeper_wake_.get();
   block.worker_pidfd = block.spare_pidfd = block.closer_pidfd = block.keeper_pidfd = -1;
   block.signal_fd = block.window_first = -1;
+  abi::TakeoverBlock& takeover = block.takeover;
+  memcpy(takeover.compatible, abi::kTakeoverCompatible, sizeof abi::kTakeoverCompatible);
+  for (int64_t* word : {&takeover.binary_fd, &takeover.image_fd, &takeover.previous_fd,
+                        &takeover.rehearsal_fd, &takeover.rehearsal_pidfd, &takeover.life_read_fd,
+                        &takeover.life_write_fd, &takeover.spare_wake_fd, &takeover.arena_fd,
+                        &takeover.device_fd, &takeover.control_fd, &takeover.lock_fd}) {
+    *word = -1;
+  }
+  return control;
+}
+
+Status Control::map() {
+  mapping_ = TRY(sys::mmap(sizeof(abi::ControlBlock), PROT_READ | PROT_WRITE, MAP_SHARED, memory_));
+  block_ = reinterpret_cast<abi::ControlBlock*>(mapping_.data());
+  return {};
+}
+
+Result<Control> Control::inherit(BorrowedFd memory) {
+  const struct stat facts = TRY(sys::fstat(memory).context("control block"));
+  // Nothing that anybody could have made by accident: a memfd that holds a block.
+  constexpr auto kOldest = static_cast<off_t>(offsetof(abi::ControlBlock, takeover));
+  if (!S_ISREG(facts.st_mode) || facts.st_nlink != 0 || facts.st_size < kOldest) {
+    return fail(EPROTO, "fd {} is no control block", memory.get());
+  }
+  Control control;
+  if (facts.st_size < static_cast<off_t>(sizeof(abi::ControlBlock))) {
+    TRY(sys::ftruncate(memory, sizeof(abi::ControlBlock)));
+  }
+  control.memory_ = UniqueFd(memory.get());
+  TRY(control.map());
+  const abi::ControlBlock& block = *control.block_;
+  const abi::TakeoverBlock& takeover = block.takeover;
+  if (memcmp(block.compatible, abi::kControlCompatible, sizeof abi::kControlCompatible) != 0 ||
+      memcmp(takeover.compatible, abi::kTakeoverCompatible, sizeof abi::kTakeoverCompatible) != 0) {
+    return fail(EPROTO, "control block of another version, this outlived reads {} and {}",
+                abi::kControlCompatible, abi::kTakeoverCompatible);
+  }
+  control.worker_wake_ = UniqueFd(static_cast<int>(block.worker_wake_fd));
+  control.keeper_wake_ = UniqueFd(static_cast<int>(block.keeper_wake_fd));
   return control;
 }
 
@@ -114,6 +151,13 @@ std::vector<BorrowedFd> Control::held_fds() const {
   }
   for (const int32_t* word :
        {&block.worker_pidfd, &block.spare_pidfd, &block.closer_pidfd, &block.keeper_pidfd}) {
+    add(load_word(*word));
+  }
+  const abi::TakeoverBlock& takeover = block.takeover;
+  for (const int64_t* word :
+       {&takeover.binary_fd, &takeover.image_fd, &takeover.previous_fd, &takeover.rehearsal_fd,
+        &takeover.rehearsal_pidfd, &takeover.life_read_fd, &takeover.life_write_fd,
+        &takeover.spare_wake_fd}) {
     add(load_word(*word));
   }
   for (int64_t i = 0; block.window_first >= 0 && i < block.window_count; ++i) {

@@ -54,6 +54,9 @@ class Control {
  public:
   // A new block, with its eventfds.
   static Result<Control> create();
+  // The one that another binary left to this one over its exec, with its eventfds. EPROTO: that is
+  // none, or of another version.
+  static Result<Control> inherit(BorrowedFd memory);
 
   abi::ControlBlock& block() const { return *block_; }
   BorrowedFd fd() const { return memory_; }
@@ -99,6 +102,11 @@ class Control {
   void wake_worker() const { wake(worker_wake_); }
   BorrowedFd keeper_wake() const { return keeper_wake_; }
   void drain_keeper_wake() const { drain(keeper_wake_); }
+  void wake_spare() const { wake(BorrowedFd(static_cast<int>(block_->takeover.spare_wake_fd))); }
+  // Runs a rehearsal of another binary (takeover.h); 0: none does.
+  pid_t rehearsal_pid() const {
+    return static_cast<pid_t>(load_word(block_->takeover.rehearsal_pid));
+  }
   // The running child with this pid; nullptr: none.
   abi::ChildEntry* find_entry(pid_t pid) const;
   // nullptr: kMaxChildren are there.
@@ -108,6 +116,7 @@ class Control {
 
  private:
   Control() = default;
+  Status map();
   static void wake(BorrowedFd fd);
   static void drain(BorrowedFd fd);
 

@@ -25,11 +25,13 @@ KeeperProcess::KeeperProcess(Control& control, KeeperOptions options)
     : control_(control),
       options_(std::move(options)),
       reaper_(control),
+      takeover_(control),
       heartbeat_(options_.heartbeat_timeout_ns, options_.attach_timeout_ns),
       deaths_(options_.most_deaths, options_.death_window_ns) {}
 
 Status KeeperProcess::set_up() {
   abi::ControlBlock& block = control_.block();
+  if (options_.taking_over) return set_up_taken_over();
   const FdLimit limit = TRY(grow_fd_table(options_.fd_limit));
   block.soft_nofile = limit.before;
   LaunchWindow window = TRY(LaunchWindow::reserve(control_));
@@ -43,6 +45,18 @@ Status KeeperProcess::set_up() {
   // Before anyone is cloned: a pidfd opened by the spare itself could already be of somebody else.
   UniqueFd self = TRY(sys::pidfd_open(::getpid()));
   store_word(block.keeper_pidfd, int32_t{self.release()});
+  return {};
+}
+
+// Signal mask, subreaper, time slice, pid and every descriptor have crossed the exec. What has not
+// is the size of the table.
+Status KeeperProcess::set_up_taken_over() {
+  if (!takeover_.undecided()) return fail(EPROTO, "no takeover is going on");
+  entered_ = takeover_.number();
+  ::prctl(PR_SET_NAME, "outlived");
+  TRY(grow_fd_table(options_.fd_limit));
+  launcher_.emplace(control_, LaunchWindow::inherit(control_));
+  reaper_.adopt();
   return {};
 }
 
@@ -62,6 +76,13 @@ int KeeperProcess::run() {
   if (options_.no_keeper) return run_inside();
   set_log_role("keeper");
   start_worker();
+  if (takeover_.undecided()) {
+    // While the worker attaches: it opens nothing before it has committed, and that needs a spare.
+    start_spare();
+    if (control_.spare_pid() == 0) ::_exit(kRestartCode);
+    store_word(control_.block().takeover.spare_ready, takeover_.number());
+    control_.wake_worker();
+  }
   while (!end_code_) {
     wait(rest_ms());
     turn();
@@ -83,7 +104,7 @@ int KeeperProcess::run_inside() {
   }
   store_word(control_.block().worker_pid, int64_t{::getpid()});
   store_word(control_.block().worker_starts, uint64_t{1});
-  WorkerContext context{control_, false, 1, events->borrow(), [this] {
+  WorkerContext context{control_, false, 1, false, events->borrow(), [this] {
                           control_.drain_keeper_wake();
                           read_signals();
                           launcher_->turn();
@@ -104,6 +125,7 @@ void KeeperProcess::turn() {
   read_signals();
   check_worker();  // first: everybody waits for it
   if (end_code_) return;
+  check_takeover();
   launcher_->turn();
   reaper_.turn(system_clock().now_ns());
   check_heartbeat();
@@ -120,7 +142,7 @@ int KeeperProcess::rest_ms() const {
   };
   if (control_.worker_pid() == 0) not_after(worker_not_before_);
   if (spare_is_due()) not_after(spare_not_before_);
-  return rest;
+  return takeover_rest_ms(rest);
 }
 
 void KeeperProcess::wait(int timeout_ms) {
@@ -128,6 +150,8 @@ void KeeperProcess::wait(int timeout_ms) {
       {static_cast<int>(control_.block().signal_fd), POLLIN, 0},
       {control_.keeper_wake().get(), POLLIN, 0},
   };
+  const auto rehearsal = static_cast<int>(load_word(control_.block().takeover.rehearsal_fd));
+  if (control_.rehearsal_pid() != 0) waits.push_back({rehearsal, POLLIN, 0});
   timeout_ms = reaper_.add_waits(&waits, timeout_ms);
   ::poll(waits.data(), waits.size(), timeout_ms);
 }

@@ -8,6 +8,7 @@
 #include "machine/process/keeper.h"
 #include "machine/process/launcher.h"
 #include "machine/process/reaper.h"
+#include "machine/process/takeover.h"
 #include "machine/process/worker_watch.h"
 
 namespace outlive::machine {
@@ -25,6 +26,7 @@ class KeeperProcess {
 
  private:
   Status set_up_signals();
+  Status set_up_taken_over();
   // One look at everything.
   void turn();
   // In every turn, and in whatever takes longer: a keeper whose heartbeat stands still is killed by
@@ -52,7 +54,33 @@ class KeeperProcess {
   bool spare_is_dead();
   [[noreturn]] void run_spare();
   void take_over();
+  void become_keeper();
   void await_dead(int32_t* pidfd_word, const char* whom);
+
+  // --- another binary: keeper's side (keeper_takeover.cc) ---
+  void check_takeover();
+  int takeover_rest_ms(int rest) const;
+  void start_rehearsal();
+  void check_rehearsal();
+  void rehearsed(bool ok, std::string_view said);
+  void refuse_takeover(int error, std::string_view why);
+  void execute_next();
+  Status try_execute();
+  std::vector<BorrowedFd> own_fds() const;
+  Status let_cross();
+  void settle_commit();
+  // A worker's end: true: it has to do with a takeover, and is dealt with.
+  bool takeover_took(const ChildExit& exit);
+  bool faulty(const ChildExit& exit);
+  void go_back(std::string_view why);
+  // --- spare's side (keeper_revert.cc) ---
+  bool is_old_spare() const;
+  int spare_rest_ms(int dormant) const;
+  // Looks at the takeover. True: go on waiting; false: the keeper's death is an ordinary one.
+  bool watch_takeover(bool keeper_died);
+  void revert(bool keeper_died);
+  std::optional<ChildExit> end_on_probation() const;
+  void settle_after_death(const std::optional<ChildExit>& end);
 
   // --- the end ---
   void end_everything();
@@ -61,6 +89,10 @@ class KeeperProcess {
   KeeperOptions options_;
   std::optional<Launcher> launcher_;
   Reaper reaper_;
+  Takeover takeover_;
+  uint64_t entered_ = 0;  // number of the takeover by which this binary came; 0: started
+  std::string nonce_;     // of the rehearsal that goes on
+  std::string heard_;     // from it
   HeartbeatWatch heartbeat_;
   DeathHistory deaths_;
   bool killed_to_retry_ = false;  // out of hold mode: no death to count

@@ -59,6 +59,13 @@ bool KeeperProcess::spare_is_due() const {
 void KeeperProcess::start_spare() {
   abi::ControlBlock& block = control_.block();
   spare_not_before_ = system_clock().now_ns() + kSpareRestNs;
+  Result<UniqueFd> wake = sys::eventfd(0);
+  if (!wake) {
+    log_warning("can't start a spare: {}", wake.error().text());
+    return;
+  }
+  const UniqueFd old_wake(static_cast<int>(load_word(block.takeover.spare_wake_fd)));
+  store_word(block.takeover.spare_wake_fd, int64_t{wake->release()});
   const UniqueFd old(load_word(block.spare_pidfd));
   store_word(block.spare_pidfd, int32_t{-1});
   const Result<pid_t> pid = clone_files(&block.spare_pidfd);
@@ -74,18 +81,23 @@ void KeeperProcess::start_spare() {
 void KeeperProcess::run_spare() {
   ::prctl(PR_SET_NAME, "outlived-spare");
   set_log_role("spare");
+  // Numbers of this table; after an exec the block may have those of another.
   const BorrowedFd keeper_pidfd(control_.block().keeper_pidfd);
-  pollfd keeper{keeper_pidfd.get(), POLLIN, 0};
+  pollfd waits[] = {{keeper_pidfd.get(), POLLIN, 0},
+                    {static_cast<int>(control_.block().takeover.spare_wake_fd), POLLIN, 0}};
   HeartbeatWatch watch(options_.heartbeat_timeout_ns, 0);
   watch.reset(system_clock().now_ns());
-  while (::poll(&keeper, 1, watch.turn_ms()) != 1) {
+  do {
+    // Once woken, it looks at the time.
+    ::poll(waits, is_old_spare() ? 1 : 2, spare_rest_ms(watch.turn_ms()));
+    if (waits[0].revents != 0) continue;
     const uint64_t now = system_clock().now_ns();
     const uint64_t heartbeat = load_word(control_.block().keeper_heartbeat_ns);
-    if (!watch.hangs(now, heartbeat, abi::WorkerState::kServing)) continue;
+    if (is_old_spare() || !watch.hangs(now, heartbeat, abi::WorkerState::kServing)) continue;
     log_warning("keeper {} doesn't turn (hung or stopped): killing it", control_.keeper_pid());
     static_cast<void>(sys::pidfd_send_signal(keeper_pidfd, SIGKILL));
     watch.reset(now);
-  }
+  } while (watch_takeover(waits[0].revents != 0));
   if (load_word(control_.block().ended) != 0) ::_exit(0);
   take_over();
   ::_exit(run());
@@ -94,17 +106,25 @@ void KeeperProcess::run_spare() {
 void KeeperProcess::take_over() {
   abi::ControlBlock& block = control_.block();
   log_warning("keeper {} died, taking over", control_.keeper_pid());
+  store_word(block.keeper_deaths, block.keeper_deaths + 1);
+  await_dead(&block.worker_pidfd, "worker");
+  store_word(block.worker_deaths, block.worker_deaths + 1);
+  store_word(block.last_death, static_cast<uint64_t>(abi::DeathKind::kOutside));
+  const std::optional<ChildExit> end = end_on_probation();
+  become_keeper();
+  settle_after_death(end);
+}
+
+// The old keeper and its worker are dead.
+void KeeperProcess::become_keeper() {
+  abi::ControlBlock& block = control_.block();
   ::prctl(PR_SET_NAME, "outlived");
   set_log_role("keeper");
   beat();
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  store_word(block.keeper_deaths, block.keeper_deaths + 1);
   store_word(block.spare_pid, int64_t{0});
   spare_not_before_ = 0;
-  await_dead(&block.worker_pidfd, "worker");
   store_word(block.worker_pid, int64_t{0});
-  store_word(block.worker_deaths, block.worker_deaths + 1);
-  store_word(block.last_death, static_cast<uint64_t>(abi::DeathKind::kOutside));
   const UniqueFd old(load_word(block.keeper_pidfd));
   store_word(block.keeper_pidfd, int32_t{-1});
   store_word(block.keeper_pid, int64_t{::getpid()});

@@ -67,7 +67,9 @@ void KeeperProcess::run_worker() {
   volunteer_for_oom();
   ::prctl(PR_SET_NAME, "outlived-worker");
   set_log_role("worker");
-  WorkerContext context{control_, in_hold(), control_.block().worker_starts, BorrowedFd(), nullptr};
+  WorkerContext context{
+      control_,     in_hold(), control_.block().worker_starts, takeover_.undecided(),
+      BorrowedFd(), nullptr};
   ::_exit(options_.worker_main(context));
 }
 
@@ -102,6 +104,7 @@ void KeeperProcess::worker_ended(const ChildExit& exit) {
   if (control_.worker_state() == abi::WorkerState::kServing) {
     store_word(block.ever_served, uint64_t{1});
   }
+  if (takeover_took(exit)) return;
   const bool served = load_word(block.ever_served) != 0;
   if (exit.code == CLD_EXITED && exit.status == 0) {
     end_code_ = 0;

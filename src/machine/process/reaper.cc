@@ -1,10 +1,12 @@
 #include "machine/process/reaper.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/sys.h"
 
 namespace outlive::machine {
 namespace {
@@ -26,17 +28,31 @@ static_assert(sizeof(PidfdInfo) == 64);
 constexpr uint64_t kPidfdInfoExit = 1u << 3;
 constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
 
+ChildExit exit_of_status(pid_t pid, int status) {
+  if (WIFEXITED(status)) return {pid, CLD_EXITED, WEXITSTATUS(status)};
+  return {pid, WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED, WTERMSIG(status)};
+}
+
+}  // namespace
+
 std::optional<ChildExit> exit_of_pidfd(pid_t pid, BorrowedFd pidfd) {
   PidfdInfo info{};
   info.mask = kPidfdInfoExit;
   if (::ioctl(pidfd.get(), kPidfdGetInfo, &info) != 0) return std::nullopt;
   if ((info.mask & kPidfdInfoExit) == 0) return std::nullopt;
-  const int status = info.exit_code;
-  if (WIFEXITED(status)) return ChildExit{pid, CLD_EXITED, WEXITSTATUS(status)};
-  return ChildExit{pid, WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED, WTERMSIG(status)};
+  return exit_of_status(pid, info.exit_code);
 }
 
-}  // namespace
+std::optional<ChildExit> exit_of_zombie(pid_t pid) {
+  const Result<std::string> text = sys::read_file(fmt::format("/proc/{}/stat", pid));
+  // proc(5): "PID (COMM) STATE ... EXIT_CODE", the last of its fields.
+  const size_t end = text ? text->rfind(')') : std::string::npos;
+  const size_t last = text ? text->rfind(' ') : std::string::npos;
+  if (end == std::string::npos || text->size() < end + 3 || (*text)[end + 2] != 'Z') {
+    return std::nullopt;
+  }
+  return exit_of_status(pid, static_cast<int>(strtol(text->c_str() + last, nullptr, 10)));
+}
 
 void Reaper::adopt() {
   for (const abi::ChildEntry& entry : control_.block().children) {
@@ -57,7 +73,10 @@ void Reaper::turn(uint64_t now_ns) {
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
     const pid_t pid = info.si_pid;
     // Not ours to reap: the keeper's next turn does, SIGCHLD is on its way.
-    if (pid == control_.worker_pid() || pid == control_.spare_pid()) return;
+    if (pid == control_.worker_pid() || pid == control_.spare_pid() ||
+        pid == control_.rehearsal_pid()) {
+      return;
+    }
     if (abi::ChildEntry* entry = control_.find_entry(pid)) {
       control_.push_exit(*entry, {pid, info.si_code, info.si_status});
     }

@@ -15,6 +15,11 @@
 
 namespace outlive::machine {
 
+// How a process ended that is not ours to wait for: of one that its parent has reaped since Linux
+// 6.15, of one that still waits for it (a zombie) if it is of our uid.
+std::optional<ChildExit> exit_of_pidfd(pid_t pid, BorrowedFd pidfd);
+std::optional<ChildExit> exit_of_zombie(pid_t pid);
+
 class Reaper {
  public:
   explicit Reaper(Control& control) : control_(control) {}

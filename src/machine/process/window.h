@@ -22,6 +22,10 @@ class LaunchWindow {
 
   // Takes the first row of free numbers from 16 on and notes it in the control block.
   static Result<LaunchWindow> reserve(Control& control);
+  // The one that the control block says; after an exec.
+  static LaunchWindow inherit(const Control& control) {
+    return LaunchWindow(BorrowedFd(static_cast<int>(control.block().window_first)));
+  }
   // Puts a copy of `fd` into the slot.
   Status put(size_t slot, BorrowedFd fd);
   // All slots but kUnshared and kNull are /dev/null again; also after a keeper that died in use.

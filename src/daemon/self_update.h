@@ -1,0 +1,48 @@
+// The worker's part in outlived's own replacement (machine/process/takeover.h): opens the binary,
+// makes the copy of the arena that the rehearsal works on, leaves when it is time, and knows what
+// became of which request.
+//
+// Happy path:   begin -> (rehearsal) -> may_leave: the worker leaves -> (exec) -> the next worker,
+//               of the new binary, finds the outcome by the request's id
+// Unhappy path: whatever goes wrong, this worker or another one of the old binary finds the
+//               outcome, with the reason. Threads: one; nothing here waits.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "daemon/parts.h"
+#include "machine/process/takeover.h"
+#include "wire/varlink.h"
+
+namespace outlive::daemon {
+
+class SelfUpdate {
+ public:
+  explicit SelfUpdate(Parts& parts) : parts_(parts), takeover_(parts.control) {}
+
+  // `path` empty: the file that runs now, by its name. EOPNOTSUPP: without a keeper; EBUSY: one is
+  // going on, or the file has failed too often (`force` tries it once more); else what is wrong
+  // with the file.
+  Status begin(const wire::RequestId& request, const std::string& path, bool force);
+  bool is_current(const wire::RequestId& request) const;
+  std::optional<abi::TakeoverOutcome> outcome_of(const wire::RequestId& request) const;
+  // "rehearsal", "stop", "exec", "ready".
+  const char* step() const;
+  // Once a turn. True: there is news.
+  bool tick();
+  // The keeper wants this worker to leave, and nothing is half done.
+  bool may_leave() const;
+  // Ends the process, with every descriptor open.
+  [[noreturn]] void leave();
+  const machine::Takeover& takeover() const { return takeover_; }
+
+ private:
+  Result<UniqueFd> open_binary(const std::string& path) const;
+
+  Parts& parts_;
+  machine::Takeover takeover_;
+  uint64_t seen_ = ~uint64_t{0};  // state word at the last tick
+};
+
+}  // namespace outlive::daemon

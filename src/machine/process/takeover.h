@@ -1,0 +1,92 @@
+// Takeover: outlived's own replacement by another binary, as the words of abi/takeover.h. Worker,
+// keeper and spare each have their verbs; who does what when is drawn there.
+//
+//   worker    ask -> (keeper) -> wants_stop: leave with kHandoverCode -> the next one: commit
+//   keeper    rehearsal.h, keeper_takeover.cc       spare   keeper_revert.cc
+//
+// Every step is one compare-and-swap of the state: a step that comes too late does nothing, and
+// says so. Threads: one a process.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "machine/process/control.h"
+
+namespace outlive::machine {
+
+// A worker's exit code: it left because Takeover::wants_stop().
+inline constexpr int kHandoverCode = 76;
+
+class Takeover {
+ public:
+  using State = abi::TakeoverState;
+  explicit Takeover(const Control& control) : control_(control), block_(control.block().takeover) {}
+
+  State state() const { return static_cast<State>(load_word(block_.state) & 0xff); }
+  uint64_t number() const { return load_word(block_.state) >> 8; }
+  bool busy() const { return state() != State::kIdle; }
+  // Between the exec and the commit.
+  bool undecided() const { return state() == State::kExecd; }
+  // False: it isn't in `from` (any more).
+  bool move(State from, State to);
+
+  // --- worker ------------------------------------------------------------------------------------
+  struct Request {
+    uint64_t id[2] = {0, 0};
+    UniqueFd binary;
+    UniqueFd image;  // copy of the arena, for the rehearsal
+  };
+  // The request's number. EBUSY: one is going on. Then both fds belong to the block.
+  Result<uint64_t> ask(Request request, uint64_t now_ns);
+  // Waits until the rehearsal has its copy of the table (about as long as a fork takes), so that it
+  // is of the same moment as its copy of the arena.
+  void await_rehearsal() const;
+  bool wants_stop() const { return state() == State::kStopping; }
+  // Just before it leaves: from here on nobody is answered.
+  void note_stopped(uint64_t now_ns) { store_word(block_.stopped_ns, now_ns); }
+  // The new worker, attached and ready: waits for the spare of its table, then takes over for good.
+  // False: the old one has; leave without having done anything.
+  bool commit();
+  // From here on requests are answered, if a takeover waits for that.
+  void note_serving(uint64_t now_ns);
+  // What became of a request: nullopt: it is going on, or unknown.
+  std::optional<abi::TakeoverOutcome> outcome_of(const uint64_t (&id)[2]) const;
+  std::optional<abi::TakeoverOutcome> last_outcome() const;
+  bool is_current(const uint64_t (&id)[2]) const;
+  // Closes what no takeover needs any more. While serving, now and then.
+  void close_leftovers(uint64_t now_ns);
+  // How often this very file has failed since the last success.
+  uint64_t failures_of(const struct stat& binary) const;
+
+  // --- keeper and spare --------------------------------------------------------------------------
+  // A new number, for going back to the binary before. False: something is going on.
+  bool begin_back(uint64_t now_ns);
+  bool goes_back() const { return (load_word(block_.flags) & abi::kTakeoverBack) != 0; }
+  // Keeps the first reason of a takeover.
+  void give_reason(std::string_view reason);
+  std::string reason() const { return text_of(block_.reason); }
+  // Writes down how it ended; may be repeated. `error`: errno of a refusal.
+  void settle(abi::TakeoverResult result, int error, uint64_t now_ns);
+  // A failure of the binary itself counts for the guard.
+  void blame_binary();
+
+  abi::TakeoverBlock& block() const { return block_; }
+
+  template <size_t N>
+  static std::string text_of(const char (&field)[N]) {
+    return std::string(field, ::strnlen(field, N));
+  }
+  template <size_t N>
+  static void set_text(char (&field)[N], std::string_view text) {
+    const size_t length = std::min(text.size(), N - 1);
+    text.copy(field, length);
+    field[length] = '\0';
+  }
+
+ private:
+  const Control& control_;
+  abi::TakeoverBlock& block_;
+};
+
+}  // namespace outlive::machine
