@@ -10,7 +10,7 @@
 //     | asked ------> |                         |                             |
 //     |               | rehearsing: --rehearse  |                             |
 //     | <-- stopping  |                         |                             |
-//     | leaves        | execd ----- exec -------|---------------------------> |
+//     | stopped, ends | execd ----- exec -------|---------------------------> |
 //     x               x (same pid)              | watches                     | attaches
 //                                               |          committed <--------| ONE of these two
 //                                               | reverted                    | stores wins
@@ -20,7 +20,8 @@
 // the old spare, with the table as it was, goes by them.
 //
 // Rehearsal: the new binary is executed with `--rehearse IMAGE,RESULT,NONCE` (descriptors of a copy
-// of the arena and of a pipe), and writes one line into the pipe, "outlive-rehearsal-v1":
+// of the arena and of a pipe), and writes one line into the pipe, "outlive-rehearsal-v1", and
+// behind it what it wants to find in `warm` after the exec, for nobody but itself:
 //   outlive-rehearsal-v1 NONCE ok VERSION control=NAME takeover=NAME records=NAME,NAME...
 //   outlive-rehearsal-v1 NONCE refused REASON
 #pragma once
@@ -34,6 +35,7 @@ inline constexpr char kTakeoverCompatible[] = "outlive-takeover-v1";
 inline constexpr char kTakeoverVariable[] = "OUTLIVE_TAKEOVER";
 inline constexpr char kRehearsalCompatible[] = "outlive-rehearsal-v1";
 inline constexpr size_t kRehearsalLine = 1024;  // at most
+inline constexpr size_t kTakeoverWarm = 32768;  // at most
 inline constexpr size_t kTakeoverOutcomes = 16;
 
 enum class TakeoverState : uint64_t {
@@ -43,6 +45,7 @@ enum class TakeoverState : uint64_t {
   kStopping = 3,    // keeper: the worker is to leave at the end of a turn of its loop
   kExecd = 4,       // keeper, just before it executes the other binary
   kCommitted = 5,   // the new worker: attached, it serves from here on
+  kStopped = 7,     // worker: it has left its loop, and ends
   kReverted = 6,    // old spare: the new one is dead or late. New spare: its keeper died too early
 };
 
@@ -85,6 +88,7 @@ struct TakeoverBlock {
   uint64_t stopped_ns;      // worker: when the old one answered for the last time
   uint64_t serving_ns;      // worker: when the new one began to
   uint64_t spare_ready;     // number: the new table has a spare
+  uint64_t worker_gone;     // number: the old worker has been seen dead, a new one may be made
   uint64_t committed;       // the last number that was committed and settled
   uint64_t updates_before;  // of `updates`, so that settling may be repeated
   uint64_t updates;
@@ -102,17 +106,20 @@ struct TakeoverBlock {
   uint64_t failed_inode;
   uint64_t failed_changed_ns;  // mtime
   uint64_t failed_tries;
-  uint64_t reserved[16];
+  uint64_t reserved[15];
   char from[32];  // versions
   char to[32];
   char reason[160];  // of a failure, by whoever knows it first
   char runtime_dir[128];
   char state_dir[4096];
   TakeoverOutcome outcomes[kTakeoverOutcomes];  // of number n: outcomes[n % kTakeoverOutcomes]
+  uint64_t warm_size;                           // keeper
+  std::byte warm[kTakeoverWarm];
 };
-static_assert(offsetof(TakeoverBlock, arena_fd) == 232);
+static_assert(offsetof(TakeoverBlock, arena_fd) == 240);
 static_assert(offsetof(TakeoverBlock, from) == 424);
 static_assert(offsetof(TakeoverBlock, outcomes) == 4872);
-static_assert(sizeof(TakeoverBlock) == 4872 + kTakeoverOutcomes * sizeof(TakeoverOutcome));
+static_assert(sizeof(TakeoverBlock) ==
+              4880 + kTakeoverOutcomes * sizeof(TakeoverOutcome) + kTakeoverWarm);
 
 }  // namespace outlive::abi

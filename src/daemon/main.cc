@@ -32,7 +32,8 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
   if (!taking_over) setup.leave(control);
-  const machine::Confinement confinement = TRY(prepare_confinement(setup, options, input.config));
+  const machine::Confinement confinement =
+      TRY(prepare_confinement(setup, options, input.config, control));
   static_cast<void>(system_clock().steady_ns());
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
   keeper.taking_over = taking_over;
@@ -50,7 +51,6 @@ Result<int> start(const Options& options, const Result<Config>& config,
   const bool taking_over = control.has_value();
   if (!taking_over) control = TRY(machine::Control::create());
   Result<int> result = run(options, config, *control, taking_over, std::move(words));
-  // The old binary goes on, and tells why.
   if (!result && taking_over) machine::Takeover(*control).give_reason(result.error().message);
   return result;
 }

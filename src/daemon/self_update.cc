@@ -92,9 +92,8 @@ bool SelfUpdate::may_leave() const {
 }
 
 void SelfUpdate::leave() {
-  takeover_.note_stopped(parts_.clock.now_ns());
   // No destructor may run: they close what has to cross.
-  ::_exit(machine::kHandoverCode);
+  if (takeover_.stopped(parts_.clock.now_ns())) ::_exit(machine::kHandoverCode);
 }
 
 }  // namespace outlive::daemon

@@ -33,8 +33,8 @@ class SelfUpdate {
   bool tick();
   // The keeper wants this worker to leave, and nothing is half done.
   bool may_leave() const;
-  // Ends the process, with every descriptor open.
-  [[noreturn]] void leave();
+  // Ends the process, with every descriptor open; or returns, because it was given up.
+  void leave();
   const machine::Takeover& takeover() const { return takeover_; }
 
  private:

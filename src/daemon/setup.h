@@ -32,7 +32,8 @@ struct Setup {
 
 // What every worker gives up first of all; the folders are there already.
 Result<machine::Confinement> prepare_confinement(const Setup& setup, const Options& options,
-                                                 const Config& config);
+                                                 const Config& config,
+                                                 const machine::Control& control);
 
 // The control block of the binary that executed this one, which is to take over from it; nullopt:
 // this one was started by anybody else. Takes it out of the environment.

@@ -1,5 +1,7 @@
 #include "kho/pages.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/check.h"
@@ -85,6 +87,10 @@ void Pages::free(uint64_t page, uint64_t descriptor) {
 void Pages::trim() {
   const uint64_t from = high_water_ << abi::kPageShift;
   if (from == memory_.size()) return;
+  // As a rule there is nothing, and to see that is ten times as fast as to punch a hole into it.
+  const off_t begin = static_cast<off_t>(from);
+  const off_t data = ::lseek(file_.get(), begin, SEEK_DATA);
+  if (data == -1 && errno == ENXIO) return;
   // A system that can't is no error: the pages are only not given back.
   static_cast<void>(sys::fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, from,
                                    memory_.size() - from));

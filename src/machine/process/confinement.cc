@@ -82,6 +82,13 @@ Result<Confinement> Confinement::prepare(ConfinementPlan plan) {
   return confinement;
 }
 
+Confinement Confinement::prepared(ConfinementPlan plan, std::vector<sock_filter> filter) {
+  Confinement confinement;
+  confinement.filter_ = std::move(filter);
+  confinement.plan_ = std::move(plan);
+  return confinement;
+}
+
 Confinement Confinement::off(std::string why) {
   Confinement confinement;
   confinement.why_off_ = std::move(why);

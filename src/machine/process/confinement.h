@@ -47,6 +47,8 @@ class Confinement {
  public:
   // Compiles the filter. ENOMEM.
   static Result<Confinement> prepare(ConfinementPlan plan);
+  // With a filter that compile_call_filter() of this very binary has made before.
+  static Confinement prepared(ConfinementPlan plan, std::vector<sock_filter> filter);
   // One that does nothing and says why.
   static Confinement off(std::string why);
 

@@ -75,6 +75,7 @@ Status KeeperProcess::set_up_signals() {
 int KeeperProcess::run() {
   if (options_.no_keeper) return run_inside();
   set_log_role("keeper");
+  if (takeover_.undecided()) see_worker_gone();
   start_worker();
   if (takeover_.undecided()) {
     // While the worker attaches: it opens nothing before it has committed, and that needs a spare.
@@ -150,7 +151,7 @@ void KeeperProcess::wait(int timeout_ms) {
       {static_cast<int>(control_.block().signal_fd), POLLIN, 0},
       {control_.keeper_wake().get(), POLLIN, 0},
   };
-  const auto rehearsal = static_cast<int>(load_word(control_.block().takeover.rehearsal_fd));
+  const auto rehearsal = static_cast<int>(load_word(control_.block().takeover.rehearsal_pidfd));
   if (control_.rehearsal_pid() != 0) waits.push_back({rehearsal, POLLIN, 0});
   timeout_ms = reaper_.add_waits(&waits, timeout_ms);
   ::poll(waits.data(), waits.size(), timeout_ms);

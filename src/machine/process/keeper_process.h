@@ -65,6 +65,7 @@ class KeeperProcess {
   void rehearsed(bool ok, std::string_view said);
   void refuse_takeover(int error, std::string_view why);
   void execute_next();
+  void see_worker_gone();
   Status try_execute();
   std::vector<BorrowedFd> own_fds() const;
   Status let_cross();

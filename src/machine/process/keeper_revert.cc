@@ -99,6 +99,10 @@ void KeeperProcess::revert(bool keeper_died) {
   }
   const ChildExit end = end_of_keeper(control_);
   takeover_.give_reason(fmt::format("the new binary ended before it was ready: {}", end.text()));
+  // The old worker, if the new keeper has not seen it dead: its pidfd is still one of this table.
+  if (load_word(takeover.worker_gone) != takeover_.number()) {
+    await_dead(&block.worker_pidfd, "worker");
+  }
   // Numbers of the other table.
   store_word(takeover.spare_wake_fd, int64_t{-1});
   for (int32_t* word : {&block.worker_pidfd, &block.spare_pidfd, &block.closer_pidfd}) {
@@ -130,6 +134,7 @@ void KeeperProcess::settle_after_death(const std::optional<ChildExit>& end) {
     case State::kAsked:
     case State::kRehearsing:
     case State::kStopping:
+    case State::kStopped:
       store_word(takeover_.block().rehearsal_pid, int64_t{0});  // dies with the keeper
       refuse_takeover(EAGAIN, "outlived's keeper died meanwhile: try again");
       return;

@@ -45,6 +45,9 @@ void KeeperProcess::check_takeover() {
         refuse_takeover(EBUSY, "an update of a service, or a launch, would not end: try again");
       }
       break;
+    case State::kStopped:
+      execute_next();
+      break;
     case State::kCommitted:
       settle_commit();
       break;
@@ -111,6 +114,8 @@ void KeeperProcess::check_rehearsal() {
   const RehearsalAnswer answer = Rehearsal::judge(heard_, nonce_);
   if (answer.ok && exit.code == CLD_EXITED && exit.status == 0) {
     Takeover::set_text(block.to, answer.version);
+    store_word(block.warm_size, uint64_t{answer.warm.size()});
+    memcpy(block.warm, answer.warm.data(), answer.warm.size());
     return rehearsed(true, answer.version);
   }
   rehearsed(false,
@@ -140,6 +145,15 @@ void KeeperProcess::refuse_takeover(int error, std::string_view why) {
 
 // ---- exec ---------------------------------------------------------------------------------------
 
+// It ends while the new binary starts: that is time in which nobody would be answered.
+void KeeperProcess::see_worker_gone() {
+  siginfo_t info{};
+  const pid_t pid = control_.worker_pid();
+  if (pid != 0) ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED);
+  store_word(control_.block().worker_pid, int64_t{0});
+  store_word(takeover_.block().worker_gone, takeover_.number());
+}
+
 bool KeeperProcess::takeover_took(const ChildExit& exit) {
   const bool handed_over = exit.code == CLD_EXITED && exit.status == kHandoverCode;
   if (takeover_.undecided()) {
@@ -147,7 +161,7 @@ bool KeeperProcess::takeover_took(const ChildExit& exit) {
     takeover_.give_reason(fmt::format("{}: its worker: {}", kNotReady, exit.text()));
     ::_exit(kRestartCode);
   }
-  if (handed_over && takeover_.wants_stop() && !takeover_.goes_back()) {
+  if (takeover_.state() == State::kStopped) {
     execute_next();
     return true;
   }
@@ -181,7 +195,7 @@ void KeeperProcess::go_back(std::string_view why) {
   execute_next();
 }
 
-// There is no worker. Returns only if it could not be done.
+// There is no worker, or it does nothing but end. Returns only if it could not be done.
 void KeeperProcess::execute_next() {
   const Status status = try_execute();
   const State state = takeover_.state();
@@ -190,6 +204,7 @@ void KeeperProcess::execute_next() {
   // The spare has taken us for late: it is the keeper by now.
   if (state == State::kReverted || !takeover_.move(state, State::kIdle)) ::_exit(kRestartCode);
   log_error("can't execute the new outlived: {}", status.error().text());
+  see_worker_gone();
   start_worker();
 }
 
@@ -229,7 +244,7 @@ Status KeeperProcess::try_execute() {
   }
   store_word(block.updates_before, block.updates);
   store_word(block.deadline_ns, system_clock().now_ns() + options_.takeover.ready_timeout_ns);
-  if (!takeover_.move(State::kStopping, State::kExecd)) return fail(EAGAIN, "given up");
+  if (!takeover_.move(State::kStopped, State::kExecd)) return fail(EAGAIN, "given up");
   control_.wake_spare();
   ::syscall(SYS_execveat, binary.get(), "", argv.data(), environ, AT_EMPTY_PATH);
   const Error error = fail_errno("execveat");
@@ -249,7 +264,11 @@ std::vector<BorrowedFd> KeeperProcess::own_fds() const {
 // Descriptors that are held for clients have no CLOEXEC; these are the machine's and the daemon's
 // own. They may stay so if the exec fails: launched children leave the table without them.
 Status KeeperProcess::let_cross() {
-  for (const BorrowedFd fd : own_fds()) TRY(sys::set_cloexec(fd, false).context("fd {}", fd.get()));
+  const LaunchWindow window = LaunchWindow::inherit(control_);
+  for (const BorrowedFd fd : own_fds()) {
+    if (fd >= window.at(0) && fd < window.end()) continue;  // never has it
+    TRY(sys::set_cloexec(fd, false).context("fd {}", fd.get()));
+  }
   return {};
 }
 

@@ -68,9 +68,10 @@ Result<Rehearsal> Rehearsal::start(BorrowedFd binary, BorrowedFd image,
 }
 
 void Rehearsal::read(BorrowedFd output, std::string* heard) {
-  std::byte buffer[abi::kRehearsalLine];
+  constexpr size_t kMost = abi::kRehearsalLine + abi::kTakeoverWarm;
+  std::byte buffer[4096];
   for (;;) {
-    const size_t room = abi::kRehearsalLine - heard->size();
+    const size_t room = std::min(kMost - heard->size(), sizeof buffer);
     if (room == 0) return;
     const Result<size_t> got = sys::read(output, std::span(buffer, room));
     if (!got || *got == 0) return;
@@ -96,6 +97,7 @@ RehearsalAnswer Rehearsal::judge(std::string_view heard, std::string_view nonce)
   const std::string_view its_control = take_word(&line);
   const std::string_view its_takeover = take_word(&line);
   answer.ok = its_control == control && its_takeover == takeover;
+  answer.warm = heard.substr(end + 1, abi::kTakeoverWarm);
   if (!answer.ok) {
     answer.reason = fmt::format("it speaks {} and {}, this outlived {} and {}", its_control,
                                 its_takeover, control, takeover);

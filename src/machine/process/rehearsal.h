@@ -19,6 +19,7 @@ namespace outlive::machine {
 struct RehearsalAnswer {
   bool ok = false;
   std::string version;
+  std::string warm;    // what it wants to find after the exec
   std::string reason;  // of a refusal; empty: it said nothing that can be understood
 };
 
@@ -33,7 +34,7 @@ struct Rehearsal {
   static Result<Rehearsal> start(BorrowedFd binary, BorrowedFd image,
                                  const std::vector<BorrowedFd>& hidden,
                                  const std::vector<std::string>& argv);
-  // Appends what has come, up to kRehearsalLine bytes in all.
+  // Appends what has come, up to kRehearsalLine + kTakeoverWarm bytes in all.
   static void read(BorrowedFd output, std::string* heard);
   static RehearsalAnswer judge(std::string_view heard, std::string_view nonce);
 };

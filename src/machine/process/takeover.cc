@@ -68,6 +68,13 @@ void Takeover::await_rehearsal() const {
   }
 }
 
+bool Takeover::stopped(uint64_t now_ns) {
+  store_word(block_.stopped_ns, now_ns);
+  if (!move(State::kStopping, State::kStopped)) return false;
+  control_.wake_keeper();
+  return true;
+}
+
 bool Takeover::commit() {
   while (load_word(block_.spare_ready) != number()) {
     pollfd wake{control_.worker_wake().get(), POLLIN, 0};
@@ -125,7 +132,7 @@ uint64_t Takeover::failures_of(const struct stat& binary) const {
 bool Takeover::begin_back(uint64_t now_ns) {
   const uint64_t before = load_word(block_.state);
   if (busy()) return false;
-  const uint64_t back = packed((before >> 8) + 1, State::kStopping);
+  const uint64_t back = packed((before >> 8) + 1, State::kStopped);
   uint64_t expected = before;
   if (!std::atomic_ref<uint64_t>(block_.state)
            .compare_exchange_strong(expected, back, std::memory_order_acq_rel)) {

@@ -43,8 +43,8 @@ class Takeover {
   // is of the same moment as its copy of the arena.
   void await_rehearsal() const;
   bool wants_stop() const { return state() == State::kStopping; }
-  // Just before it leaves: from here on nobody is answered.
-  void note_stopped(uint64_t now_ns) { store_word(block_.stopped_ns, now_ns); }
+  // From here on nobody is answered, and the worker does nothing but end. False: given up, go on.
+  bool stopped(uint64_t now_ns);
   // The new worker, attached and ready: waits for the spare of its table, then takes over for good.
   // False: the old one has; leave without having done anything.
   bool commit();

@@ -34,7 +34,7 @@ Result<LaunchWindow> LaunchWindow::reserve(Control& control) {
 }
 
 Status LaunchWindow::put(size_t slot, BorrowedFd fd) {
-  return sys::dup3(fd, at(slot).get(), O_CLOEXEC);
+  return sys::dup3(fd, at(slot).get(), 0);
 }
 
 void LaunchWindow::clear() {

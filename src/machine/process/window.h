@@ -26,7 +26,8 @@ class LaunchWindow {
   static LaunchWindow inherit(const Control& control) {
     return LaunchWindow(BorrowedFd(static_cast<int>(control.block().window_first)));
   }
-  // Puts a copy of `fd` into the slot.
+  // Puts a copy of `fd` into the slot, without CLOEXEC: the row crosses the keeper's exec as it is,
+  // and a child closes it all.
   Status put(size_t slot, BorrowedFd fd);
   // All slots but kUnshared and kNull are /dev/null again; also after a keeper that died in use.
   void clear();
