@@ -109,6 +109,10 @@ struct ControlBlock {
   LaunchRequest launch;
   char text[kLaunchText];
   TakeoverBlock takeover;
+  // worker: what its attaches gave back and closed so far
+  uint64_t folios_reclaimed;
+  uint64_t tracker_corrected;
+  uint64_t orphans_closed;
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);

@@ -209,6 +209,10 @@ method UpdateOutlived(request_id: string, binary: ?string, force: ?bool) -> (
   total_us: ?int
 )
 
+# Makes outlived's records of the newest version, which an older outlived can't read: it is refused by
+# its rehearsal then. May be repeated. Busy: the binary before may still come back.
+method FinalizeFormat(request_id: string) -> (format: string, changed: bool)
+
 # What an update of a service would keep and lose, or what becomes of the descriptors of any process
 # (pid). `scope`: service (default), daemon, host, kernel. `would`: one line that sums it up.
 method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
@@ -222,6 +226,7 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
 # refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
 # is held all the same: the worker died too often. `log`: its last words. `self_updates`,
+# `format`: version of the records; `leaks_...`, `orphans_closed`: what attaches gave back so far.
 # `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
 method Status() -> (
   state: string,
@@ -235,6 +240,10 @@ method Status() -> (
   pid_worker: int,
   pid_spare: int,
   worker_deaths: int,
+  format: ?string,
+  leaks_reclaimed: ?int,
+  leaks_corrected: ?int,
+  orphans_closed: ?int,
   self_updates: ?int,
   self_rollbacks: ?int,
   self_update_failed: ?string,

@@ -1,6 +1,12 @@
-// DOC: outlive's own records, compatible string "outlive-records-v1": the one source of truth.
+// DOC: outlive's own records, compatible strings "outlive-records-v1" and "outlive-records-v2": the
+// one source of truth.
 // The ABI may change, if the change includes a new version in the compatible string.
-// Compatibility is guaranteed only between the versions listed here: outlive-records-v1.
+// Compatibility is guaranteed only between the versions listed here: outlive-records-v1,
+// outlive-records-v2.
+//
+// What version 2 has more than 1: RecordsRoot.totals. Whoever knows both writes what it finds, and
+// makes a new arena of version 1, so that the binary before can take over; `outlive
+// finalize-format` makes it 2, by one store.
 //
 // Subtree "outlive" is one page, RecordsRoot. It heads one chain of pool pages a kind of record:
 //
@@ -32,6 +38,7 @@
 namespace outlive::abi {
 
 inline constexpr char kRecordsCompatible[] = "outlive-records-v1";
+inline constexpr char kRecordsCompatible2[] = "outlive-records-v2";
 
 enum class SlotState : uint32_t { kFree = 0, kIntent = 1, kLive = 2, kDying = 3 };
 
@@ -53,6 +60,15 @@ struct RedoEntry {
 inline constexpr size_t kMaxRedo = 2048;
 inline constexpr size_t kRedoPages = kMaxRedo * sizeof(RedoEntry) / 4096;
 
+struct RecordsTotals {  // since the arena was made
+  uint64_t folios_reclaimed;
+  uint64_t tracker_corrected;
+  uint64_t orphans_closed;
+  uint64_t self_updates;
+  uint64_t self_rollbacks;
+};
+static_assert(sizeof(RecordsTotals) == 40);
+
 struct RecordsRoot {
   char compatible[32];
   uint64_t committed;    // number of the last committed change: THE commit word
@@ -61,10 +77,12 @@ struct RecordsRoot {
   uint64_t redo_list;  // address of kRedoPages pages of RedoEntry
   uint64_t pools[8];   // address of the first PoolPage, by PoolKind
   uint64_t live_update_number;
-  uint64_t boot_id[2];  // boot that pids, fds and monotonic times belong to
-  uint64_t fd_epoch;    // table that fd numbers belong to; one higher with each new table
-  uint64_t reserved[8];
+  uint64_t boot_id[2];   // boot that pids, fds and monotonic times belong to
+  uint64_t fd_epoch;     // table that fd numbers belong to; one higher with each new table
+  RecordsTotals totals;  // version 2
+  uint64_t reserved[3];
 };
+static_assert(offsetof(RecordsRoot, totals) == 160);
 static_assert(sizeof(RecordsRoot) == 224);
 
 struct PoolPage {

@@ -72,6 +72,7 @@ void add_verbs(CLI::App& app, Cli& cli) {
 #ifdef OUTLIVE_KHO_DEBUG
   add_kho(app, cli);
 #endif
+  add_finalize_format(app, cli);
   add_fsck(app, cli);
   add_compat(app, cli);
   add_version(app, cli);

@@ -37,6 +37,7 @@ Result<std::string> status_text(const Json& reply) {
     line("of itself",
          fmt::format("{}, {} rolled back", count_text(self_updates, "update"), self_rollbacks));
   }
+  if (const auto format = f.maybe_text("format")) line("format", *format);
   if (const auto failed = f.maybe_text("self_update_failed")) line("last failure", *failed);
   line("uptime", duration_text(f.number("uptime_us")));
   line("version", f.text("version"));

@@ -18,6 +18,7 @@ void add_log(CLI::App& app, Cli& cli);
 void add_stop(CLI::App& app, Cli& cli);
 void add_end(CLI::App& app, Cli& cli);
 void add_kho(CLI::App& app, Cli& cli);  // only with OUTLIVE_KHO_DEBUG
+void add_finalize_format(CLI::App& app, Cli& cli);
 void add_fsck(CLI::App& app, Cli& cli);
 void add_compat(CLI::App& app, Cli& cli);
 void add_version(CLI::App& app, Cli& cli);

@@ -132,6 +132,12 @@ Result<RegionConfig> parse_region(const std::string& text) {
 Status read_kho(Table& table, Config& config) {
   TRY(table.flag("enabled", config.kho_enabled));
   TRY(table.size("arena-max", config.arena_max));
+  std::string format = "compatible";
+  TRY(table.text("format", format));
+  if (format != "compatible" && format != "newest") {
+    return table.wrong(*table.get("format"), "format", "compatible or newest is expected");
+  }
+  config.newest_format = format == "newest";
   std::vector<std::string> regions;
   TRY(table.texts("reserve-mem", regions));
   for (const std::string& text : regions) {

@@ -33,6 +33,7 @@ struct Config {
   std::optional<std::string> state_dir;
   LogLevel log_level = LogLevel::kInfo;
   bool kho_enabled = true;
+  bool newest_format = false;  // [kho] format = "newest"
   uint64_t arena_max = uint64_t{1} << 30;
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;

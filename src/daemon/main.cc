@@ -29,9 +29,9 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
   WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
                     setup.arena, setup.device_listener, setup.control_listener, setup.lock};
   files::register_default_handlers(input.handlers);
+  if (!taking_over) setup.leave(control);
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
-  if (!taking_over) setup.leave(control);
   const machine::Confinement confinement =
       TRY(prepare_confinement(setup, options, input.config, control));
   static_cast<void>(system_clock().steady_ns());

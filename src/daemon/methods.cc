@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/device.h"
+#include "daemon/ledger.h"
 #include "daemon/self_update.h"
 
 namespace outlive::daemon {
@@ -55,6 +56,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"Update", &Methods::update},
       {"Rollback", &Methods::rollback},
       {"UpdateOutlived", &Methods::update_outlived},
+      {"FinalizeFormat", &Methods::finalize_format},
       {"Plan", &Methods::plan},
       {"ListSessions", &Methods::list_sessions},
       {"ListFiles", &Methods::list_files},
@@ -151,6 +153,10 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"pid_worker", control.worker_pid()},
       {"pid_spare", control.spare_pid()},
       {"worker_deaths", control.block().worker_deaths},
+      {"format", parts_.records().format().compatible()},
+      {"leaks_reclaimed", parts_.ledger->totals().folios_reclaimed},
+      {"leaks_corrected", parts_.ledger->totals().tracker_corrected},
+      {"orphans_closed", parts_.ledger->totals().orphans_closed},
       {"self_updates", control.block().takeover.updates},
       {"self_rollbacks", control.block().takeover.rollbacks},
       {"self_update_failed", last_failure(parts_.self_update->takeover())},

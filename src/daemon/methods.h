@@ -3,7 +3,7 @@
 //
 //   methods.cc           dispatch, status, stop
 //   methods_service.cc   Run, Update, Rollback
-//   methods_self_update.cc  UpdateOutlived
+//   methods_self_update.cc  UpdateOutlived, FinalizeFormat
 //   methods_list.cc      sessions, files, services, updates, regions, timeline, log
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
@@ -67,6 +67,7 @@ class Methods {
   Result<std::optional<Json>> run(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> update(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> rollback(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> finalize_format(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> update_outlived(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> plan(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_sessions(const luo::Caller&, const Json&, Waiting&);

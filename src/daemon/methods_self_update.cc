@@ -1,4 +1,7 @@
-// UpdateOutlived: outlived's own replacement.
+// UpdateOutlived and FinalizeFormat: outlived's own replacement.
+#include <unistd.h>
+
+#include "daemon/ledger.h"
 #include "daemon/methods.h"
 #include "daemon/self_update.h"
 
@@ -56,6 +59,19 @@ Result<std::optional<Json>> Methods::update_outlived(const luo::Caller& caller,
   if (!self.is_current(request))
     TRY(self.begin(request, binary.value_or(""), force.value_or(false)));
   return std::optional<Json>();
+}
+
+Result<std::optional<Json>> Methods::finalize_format(const luo::Caller& caller,
+                                                     const Json& parameters, Waiting&) {
+  TRY(wire::only_params(parameters, {"request_id"}));
+  TRY(wire::request_id_param(parameters));
+  if (caller.uid != 0 && caller.uid != geteuid()) {
+    return fail(EPERM, "only root and outlived's own user may change its format");
+  }
+  const std::string before = parts_.records().format().compatible();
+  TRY(parts_.ledger->finalize(parts_.now()));
+  const std::string after = parts_.records().format().compatible();
+  return std::optional(Json{{"format", after}, {"changed", after != before}});
 }
 
 std::optional<Answer> Methods::self_update_news(const Waiting& waiting) {

@@ -14,6 +14,7 @@
 
 namespace outlive::daemon {
 
+class Ledger;
 class SelfUpdate;
 
 struct Parts {
@@ -35,6 +36,7 @@ struct Parts {
   uint64_t fd_limit;         // soft RLIMIT_NOFILE
   std::string confined;      // what is in force in this worker
   SelfUpdate* self_update = nullptr;
+  Ledger* ledger = nullptr;
 
   luo::Records& records() const { return core.records(); }
   // The kernel hands out the lowest free number: one this high says that the table is nearly full.

@@ -117,7 +117,7 @@ int rehearse(const std::string& words, const Result<Config>& config) {
   Status good = config ? look(parsed->image) : Status(config.error());
   std::string verdict =
       fmt::format("ok {} control={} takeover={} records={}", OUTLIVE_VERSION,
-                  abi::kControlCompatible, abi::kTakeoverCompatible, abi::kRecordsCompatible);
+                  abi::kControlCompatible, abi::kTakeoverCompatible, luo::RootFormat::readable());
   if (!good) verdict = "refused " + good.error().message;
   std::string line = fmt::format("{} {} {}", abi::kRehearsalCompatible, parsed->nonce, verdict);
   line.resize(std::min(line.size(), abi::kRehearsalLine - 1));

@@ -13,6 +13,7 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
+#include "daemon/ledger.h"
 #include "daemon/recorder.h"
 #include "daemon/self_update.h"
 #include "files/classify.h"
@@ -103,6 +104,8 @@ class Worker {
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
+  std::unique_ptr<Ledger> ledger_;
+  kho::AttachReport arena_report_;
   uint64_t leaks_ = 0;
   uint64_t next_look_ns_ = 0;
   bool stopping_ = false;  // by an operator
@@ -117,7 +120,7 @@ Status Worker::attach() {
   if (is_blank(input_.arena)) {
     arena_ = TRY(kho::Arena::create(input_.arena));
   } else {
-    kho::AttachReport report;
+    kho::AttachReport& report = arena_report_;
     arena_ = TRY(kho::Arena::attach(input_.arena, &report));
     leaks_ = report.reclaimed_folios + report.tracker_corrections;
     if (leaks_ != 0) {
@@ -141,6 +144,8 @@ Status Worker::attach() {
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
   core_->updates().times = input_.config.times;
+  ledger_ = std::make_unique<Ledger>(control_, core_->records(), context_.start_number == 1);
+  ledger_->add(arena_report_.reclaimed_folios, arena_report_.tracker_corrections, 0);
   TRY(recorder_.open(*arena_, input_.config.regions));
   log_info("worker {} attached in {} us: {} sessions, {} files", context_.start_number,
            (system_clock().now_ns() - begun) / 1000, core_->sessions().size(),
@@ -201,6 +206,7 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
   };
   const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
   const size_t orphans = count.adopted + count.closed - found.size();
+  ledger_->add(0, 0, orphans);
   if (orphans != 0 || !found.empty()) {
     log_info("{} orphaned fds closed, {} connections taken on", orphans, found.size());
   }
@@ -228,6 +234,11 @@ Status Worker::start() {
       [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
+  parts_->ledger = ledger_.get();
+  if (input_.config.newest_format) {
+    const Status finalized = ledger_->finalize(parts_->now());
+    if (!finalized) log_info("[kho] format: later: {}", finalized.error().message);
+  }
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
@@ -306,6 +317,7 @@ Status Worker::turn() {
   launches_->pump();
   closer_->tick(parts_->now());
   if (self_update_->tick()) server_->self_update_changed();
+  ledger_->keep();
   return {};
 }
 

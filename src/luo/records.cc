@@ -71,12 +71,7 @@ Result<std::unique_ptr<Records>> Records::attach(kho::Arena& arena, kho::RootFdt
   std::unique_ptr<Records> records(new Records(arena, fdt));
   records->root_ = arena.object<abi::RecordsRoot>(subtree->data);
   if (records->root_ == nullptr) return fail(EUCLEAN, "records: root is outside the arena");
-  char name[sizeof records->root_->compatible + 1] = {};
-  memcpy(name, records->root_->compatible, sizeof records->root_->compatible);
-  if (std::string_view(name) != abi::kRecordsCompatible) {
-    return fail(EPROTO, "records of version '{}', this outlived reads '{}'", name,
-                abi::kRecordsCompatible);
-  }
+  records->format_ = TRY(RootFormat::of(*records->root_));
   const Phys redo{records->root_->redo_list};
   if (!arena.is_live(subtree->data, abi::kOwnerRecords) ||
       !arena.is_live(redo, abi::kOwnerRecords, abi::kRedoPages * abi::kPageSize)) {
@@ -89,6 +84,11 @@ Result<std::unique_ptr<Records>> Records::attach(kho::Arena& arena, kho::RootFdt
   AttachReport local;
   records->settle(report != nullptr ? report : &local);
   return records;
+}
+
+void Records::finalize(const abi::RecordsTotals& totals) {
+  finalize_root(*root_, totals);
+  format_ = &root_v2();
 }
 
 Status Records::load_pools() {

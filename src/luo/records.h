@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "kho/arena.h"
 #include "kho/root_fdt.h"
+#include "luo/root_format.h"
 
 namespace outlive::luo {
 
@@ -72,6 +73,10 @@ class Records {
   kho::Arena& arena() { return arena_; }
   kho::RootFdt& fdt() { return fdt_; }
   abi::RecordsRoot& root() { return *root_; }
+  const RootFormat& format() const { return *format_; }
+  void keep_totals(const abi::RecordsTotals& totals) { format_->keep(*root_, totals); }
+  // From here on only who reads version 2 can take over.
+  void finalize(const abi::RecordsTotals& totals);
 
   // Every LIVE slot of the kind, in no order. `visit` must not add or remove slots.
   template <class S>
@@ -113,6 +118,7 @@ class Records {
   kho::Arena& arena_;
   kho::RootFdt& fdt_;
   abi::RecordsRoot* root_ = nullptr;
+  const RootFormat* format_ = &root_v1();
   abi::RedoEntry* redo_ = nullptr;
   std::vector<uint64_t> pages_[static_cast<size_t>(abi::PoolKind::kCount)];
   std::vector<uint64_t> free_[static_cast<size_t>(abi::PoolKind::kCount)];

@@ -29,7 +29,7 @@ def options_in_help(text):
 
 def verbs():
     listed = help_of("outlive").partition("Subcommands:\n")[2].partition("\n\n")[0]
-    return re.findall(r"^  ([a-z]+) ", listed, re.M)
+    return re.findall(r"^  ([a-z-]+) ", listed, re.M)
 
 
 def help_of_verb(verb):
@@ -83,7 +83,7 @@ class Man(unittest.TestCase):
         self.assertEqual(set(names) - set(completed), set(), "commands that aren't completed")
         common = set(re.search(r'common="([^"]*)"', text).group(1).split())
         for verb in names:
-            line = re.search(rf'^ +(?:[a-z]+\|)*{verb}(?:\|[a-z]+)*\) words=(.*) ;;$', text, re.M)
+            line = re.search(rf'^ +(?:[a-z-]+\|)*{verb}(?:\|[a-z-]+)*\) words=(.*) ;;$', text, re.M)
             self.assertIsNotNone(line, f"completion of {verb}")
             offered = set(OPTION.findall(line.group(1)))
             offered |= common if "$common" in line.group(1) else set()
