@@ -19,11 +19,12 @@ import time
 import compat_cost
 import peers
 import protocol
+import self_update
 import updates
 from bench_world import Failed, memory_available_gib
 from report import Report
 
-PARTS = ("updates", "roundtrip", "files", "recovery", "arena", "compat", "memcached", "haproxy")
+PARTS = ("updates", "roundtrip", "files", "recovery", "self-update", "arena", "compat", "memcached", "haproxy")
 
 
 def parse():
@@ -65,6 +66,7 @@ def measure(report, options):
         "roundtrip": lambda: protocol.roundtrip(report, bin_dir, quick),
         "files": lambda: protocol.many_files(report, bin_dir, quick),
         "recovery": lambda: protocol.recovery(report, bin_dir, quick, spawn_us),
+        "self-update": lambda: self_update.run(report, bin_dir, quick, spawn_us),
         "arena": lambda: protocol.arena(report, bin_dir, quick),
         "compat": lambda: compat_cost.compat(report, bin_dir, quick),
         "memcached": lambda: beside_updates("memcached -e restart", "blackout", peers.memcached),

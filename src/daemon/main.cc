@@ -4,7 +4,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/broken.h"
 #include "daemon/check_image.h"
@@ -12,7 +11,6 @@
 #include "daemon/rehearse.h"
 #include "daemon/setup.h"
 #include "daemon/worker.h"
-#include "files/memfd/memfd_device.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 #include "machine/process/takeover.h"
@@ -30,11 +28,9 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
                     setup.arena, setup.device_listener, setup.control_listener, setup.lock};
   files::register_default_handlers(input.handlers);
   if (!taking_over) setup.leave(control);
-  // Found out once: every worker is a clone of this process, and starts with the answer.
-  static_cast<void>(files::memfd_device(1));
+  find_out_once();
   const machine::Confinement confinement =
       TRY(prepare_confinement(setup, options, input.config, control));
-  static_cast<void>(system_clock().steady_ns());
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
   keeper.taking_over = taking_over;
   keeper.worker_main = [&](machine::WorkerContext& context) {

@@ -7,8 +7,10 @@
 
 #include <filesystem>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/sys.h"
+#include "files/memfd/memfd_device.h"
 #include "kho/arena.h"
 #include "kho/store.h"
 #include "machine/process/takeover.h"
@@ -149,6 +151,11 @@ Result<Setup> Setup::inherit(const machine::Control& control) {
     TRY(sys::get_fd_flags(*fd).context("takeover: fd {}", number));
   }
   return setup;
+}
+
+void find_out_once() {
+  static_cast<void>(files::memfd_device(1));
+  static_cast<void>(system_clock().steady_ns());
 }
 
 Status arm_from_environment() {
