@@ -43,7 +43,11 @@ class Walk:
         self.step = self.new = self.new_session = None
         self.seen = set()
         self.reached = self.left = False
+        if self.veto:
+            self.refresh()
         self.walk()
+        if self.veto and self.retrieved():
+            raise Wrong("diverged", "a cancelled update has left files marked as retrieved")
 
     def do(self, label, call):
         if self.step == self.target:
@@ -221,6 +225,17 @@ class Walk:
         if self.step == self.target:
             self.end_target()
         self.step = None
+
+    def retrieved(self):
+        files = self.reference.control.must("ListFiles", session=None, after=None)["files"]
+        return [one for one in files if one["retrieved"]]
+
+    def refresh(self):
+        """Files that no update has passed on yet."""
+        held = self.reference.sessions[self.stage.name + ".s"]
+        self.stage.session.call(p.UNPRESERVE_MANY, p.many_body([token for token, _ in held]))
+        held.clear()
+        self.refill()
 
     def refill(self):
         """As before it: the next walk inherits three files."""
