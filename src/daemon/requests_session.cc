@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "daemon/device.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
@@ -274,7 +275,7 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
   }
   const luo::Core::Also reply = reply_words(connection, message);
   // The reply goes with the last change: a death before it, and the request is repeated.
-  TRY(parts_.core.finish_files(*session));
+  TRY(parts_.core.finish_files(*session, mutant("finish-replied-early") ? reply : nullptr));
   // Empty, it is nobody's inheritance any more; when an outgoing one has its name, it just ends.
   const Status adopted = service != nullptr ? parts_.core.adopt(*session, *service, reply)
                                             : parts_.core.adopt_plain(*session, reply);

@@ -9,13 +9,16 @@ import struct
 import protocol as p
 from harness import wait_for
 from reference import Wrong, note_body
+from varlink_pipe import VarlinkPipe
 
 SESSION, NOTE = "case", "case.note"
 
 
 def expect(reply, code=0):
     if -reply.result != code:
-        raise Wrong("diverged", f"answered {-reply.result} ({reply.text}), not {code}")
+        wrong = Wrong("diverged", f"answered {-reply.result} ({reply.text}), not {code}")
+        wrong.reply = reply
+        raise wrong
     return reply
 
 
@@ -36,6 +39,7 @@ class Case:
     def setup(self):
         r = self.reference
         self.client = p.Wire.connect(r.world.runtime, timeout=60)
+        self.client.call(p.STATUS, struct.pack("<II", 8, 0))  # it is accepted
         self.session = None
         if self.files is not None:
             self.session = self.client.create_session(SESSION, linger=self.linger)
@@ -297,6 +301,23 @@ class Connect(Case):
             expect(more.ask(p.STATUS, struct.pack("<II", 8, 0)))
 
 
+class ControlCalls(Case):
+    """Two calls on one connection of the control socket: each has its own reply, and one."""
+
+    files = None
+
+    def act(self):
+        pipe = VarlinkPipe(self.reference.world.runtime)
+        try:
+            for method, field in 2 * (("Status", "pid_keeper"), ("ListRegions", "regions"),
+                                      ("Fsck", "clean")):
+                reply = pipe.must(method)
+                if field not in reply:
+                    raise Wrong("diverged", f"{method} is answered {reply}")
+        finally:
+            pipe.close()
+
+
 class UnknownRequest(Case):
     code = 22
 
@@ -312,4 +333,5 @@ def os_socket(fd):
 ALL = [CreateSession, CreateLingering, CreateTwice, RetrieveLingering, PreserveFd,
        PreserveUsedToken, PreserveMany, UnpreserveFd, UnpreserveMany, EndSession, CloseSession,
        RetrieveOutgoing, FinishOutgoing, GetName, ListFiles, List, Status, AddSubtree,
-       RemoveSubtree, RetrieveSubtree, ParticipateAsNobody, FdDataQuery, Connect, UnknownRequest]
+       RemoveSubtree, RetrieveSubtree, ParticipateAsNobody, FdDataQuery, Connect, ControlCalls,
+       UnknownRequest]

@@ -73,16 +73,18 @@ def everything(matrix, only):
     matrix.guarded("the end", matrix.expect_deaths)
 
 
-def main():
+def run_main(frame, what):
+    """Also for its neighbours, with frames of their own."""
     chosen = options()
     print(f"seed {chosen.seed}, share {chosen.share}", flush=True)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     world = World(chosen.bin_dir)
     try:
-        matrix = Matrix(world, chosen.seed, chosen.share)
+        matrix = frame(world, chosen.seed, chosen.share)
         matrix.most_wrong = chosen.most_wrong
-        everything(matrix, chosen.only)
-        print(", ".join(f"{role} {kills}" for role, kills in sorted(matrix.by_role.items())))
+        what(matrix, chosen.only)
+        if matrix.by_role:
+            print(", ".join(f"{role} {kills}" for role, kills in sorted(matrix.by_role.items())))
         print(matrix.last_line())
         return 1 if sum(matrix.wrong.values()) else 0
     except BaseException:
@@ -93,4 +95,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(Matrix, everything))

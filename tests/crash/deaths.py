@@ -11,7 +11,7 @@ from matrix import KEEPER, LAUNCHED, SPARE, WORKER
 from reference import Reference, Wrong
 from walk import Walk
 
-NO_REQUEST = (cases.CloseSession, cases.Connect)
+NO_REQUEST = (cases.CloseSession, cases.Connect, cases.ControlCalls)
 
 
 # ---- the worker, twice at the same request ------------------------------------------------------

@@ -67,7 +67,7 @@ class Matrix:
             what()
         except Wrong as wrong:
             self.report(wrong.kind, where, wrong)
-        except (OSError, AssertionError, KeyError, ValueError) as error:
+        except (OSError, AssertionError, KeyError, TypeError, ValueError) as error:
             traceback.print_exc()
             self.report("diverged", where, repr(error))
 

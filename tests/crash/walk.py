@@ -103,6 +103,8 @@ class Walk:
         except (p.Closed, p.Refused):
             if not self.disturbed():
                 raise
+            if self.either and self.new is not None:  # it can't go on, and leaves
+                self.stage.leave_processes(self.new_pid)
             return None
 
     def until_over(self):
@@ -198,6 +200,9 @@ class Walk:
 
     def settle(self, error, reply):
         stage = self.stage
+        if error and self.either and self.disturbed() and reply["message"]:
+            self.drop_new()  # refused, with a reason
+            return self.idle()
         if error:
             raise Wrong("diverged", f"the update was refused: {error} {reply}")
         updated = reply["result"] == "updated"
