@@ -80,6 +80,7 @@ class Case:
         r = self.reference
         for fd, _ in self.fresh:
             os.close(fd)
+        r.incoming.discard(SESSION)
         if SESSION in r.sessions:
             self.client.call(p.END_SESSION, p.session_body(SESSION))
             del r.sessions[SESSION]
@@ -129,6 +130,7 @@ class RetrieveLingering(Case):
         self.session.close()
         self.session = None
         wait_for("its holder to be gone", self.reference.orphans)
+        self.reference.incoming.add(SESSION)
 
     def ask(self):
         return self.client.ask(p.RETRIEVE_SESSION, p.session_body(SESSION))

@@ -51,7 +51,7 @@ def updates(matrix, only, stage):
 
 
 def others(matrix, only, stage):
-    for what, run in (("the same request twice", lambda: deaths.two_deaths(matrix, only)),
+    for what, run in (("one request again and again", lambda: deaths.of_one(matrix, only)),
                       ("keeper", lambda: deaths.keepers(matrix, only, stage)),
                       ("spare", lambda: deaths.spares(matrix, only)),
                       ("client", lambda: deaths.clients(matrix, only)),

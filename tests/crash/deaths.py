@@ -1,4 +1,4 @@
-"""Deaths of others than the worker at work: of one request twice, of keeper and spare, of clients,
+"""Deaths of others than the worker at work: at one request again and again, of keeper and spare, of clients,
 and of services at every step of an update."""
 
 import os
@@ -14,18 +14,21 @@ from walk import Walk
 NO_REQUEST = (cases.CloseSession, cases.Connect, cases.ControlCalls)
 
 
-# ---- the worker, twice at the same request ------------------------------------------------------
+# ---- the worker, again and again at the same request --------------------------------------------
 
-def two_deaths(matrix, only):
+KILLS_OF_ONE = 4  # Control::most_deaths_of_one, of kills from outside
+
+
+def of_one(matrix, only):
     """Then it is answered EIO, and nothing of it is there."""
     for kind in cases.ALL:
-        if kind in NO_REQUEST or only not in "two deaths: " + kind.__name__:
+        if kind in NO_REQUEST or only not in "of one: " + kind.__name__:
             continue
         case = kind(matrix.reference)
         case.wanted = lambda: 5
-        fired = matrix.kill_at(case, WORKER, "luo.commit.before", 1, times=2)
-        if fired != 2:
-            matrix.report("diverged", f"two deaths of {case.name()}", f"there were {fired}")
+        fired = matrix.kill_at(case, WORKER, "luo.commit.before", 1, KILLS_OF_ONE)
+        if fired != KILLS_OF_ONE:
+            matrix.report("diverged", f"deaths of {case.name()}", f"there were {fired}")
 
 
 # ---- keeper and spare ---------------------------------------------------------------------------

@@ -95,10 +95,10 @@ class Matrix:
         self.guarded(where, self.reference.sync)
         fired = self.page.disarm()
         if fired:
-            self.killed(role, fired)
+            # A clone of the keeper is called so until it has said what it is.
+            of_clone = role == KEEPER and is_alive(keeper)
+            self.killed("keeper's clone" if of_clone else role, fired)
             self.points.add((case.name(), role, point))
-            if role == KEEPER:
-                wait_for("the keeper to be gone", lambda: not is_alive(keeper))
         self.guarded(where, self.reference.check)
         self.guarded(where, case.teardown)
         return fired

@@ -47,7 +47,7 @@ MUTANTS = {
     # exactly once
     "reply-before-record": [matrix("CreateTwice")],
     "no-replay-check": [matrix("PreserveFd")],
-    "poison-replayed": [matrix("two deaths: PreserveFd")],
+    "poison-replayed": [matrix("of one: PreserveFd")],
     "finish-replied-early": [matrix("update (finish)")],
     "call-consumed-late": [matrix("ControlCalls")],
     # descriptors
