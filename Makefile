@@ -9,13 +9,16 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers test-kernel abi-diff bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers test-kernel crash-matrix mutants back-to-back abi-diff bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
 	@echo 'make test-sanitizers   the same with ASan and UBSan, then with TSan'
 	@echo 'make test-kernel       build a kernel with LUO, and test in virtual machines (docs/kernel-tests.md)'
+	@echo 'make crash-matrix      kill everything everywhere, fail every system call once (SEED=n; docs/testing.md)'
+	@echo 'make mutants    build with planted bugs, and see that the tests catch every one'
+	@echo 'make back-to-back       COUNT=1000 updates in a row under load'
 	@echo 'make abi-diff   the same requests to a real kernel and to outlive compat (SEED=n REQUESTS=n)'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
@@ -47,6 +50,26 @@ test-kernel:
 	@tests/kernel/build-kernel.sh >/dev/null
 	@scripts/build.sh kernel_programs
 	@ctest --test-dir $(BUILD) -C kernel -L '^kernel$$' -j$(JOBS) --output-on-failure --no-tests=error
+
+# The counts of the three are their own last lines; the last one is the matrix's.
+crash-matrix:
+	@scripts/deps.sh build test
+	@scripts/build.sh crash_programs
+	@OUTLIVE_STEP_KILLS=0 $(BUILD)/bin/single_step_test --gtest_brief=1
+	@python3 -B tests/crash/syscall_faults.py $(BUILD)/bin $(if $(SEED),--seed $(SEED))
+	@python3 -B tests/crash/crash_matrix.py $(BUILD)/bin $(if $(SEED),--seed $(SEED))
+
+# A build of its own, with planted bugs: never installed, never tested otherwise.
+mutants:
+	@scripts/deps.sh build test
+	@PRESET=mutants BUILD=build/mutants scripts/build.sh mutants_programs
+	@python3 -B tests/mutants/mutants.py build/mutants/bin
+
+COUNT ?= 1000
+back-to-back:
+	@scripts/deps.sh build test
+	@scripts/build.sh outlived outlive_command
+	@COUNT=$(COUNT) python3 -B tests/e2e/back_to_back.py $(BUILD)/bin
 
 abi-diff:
 	@scripts/deps.sh build kernel

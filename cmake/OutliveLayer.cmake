@@ -7,6 +7,9 @@ target_compile_options(outlive_options INTERFACE
   -fno-omit-frame-pointer)
 target_compile_definitions(outlive_options INTERFACE _GNU_SOURCE OUTLIVE_VERSION="${PROJECT_VERSION}")
 target_include_directories(outlive_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+if(OUTLIVE_MUTANTS)
+  target_compile_definitions(outlive_options INTERFACE OUTLIVE_MUTANTS)
+endif()
 if(OUTLIVE_SANITIZE)
   # A finding ends the program: one that only prints (UBSan's way) is read by nobody.
   target_compile_options(outlive_options INTERFACE -fsanitize=${OUTLIVE_SANITIZE} -fno-sanitize-recover=all)

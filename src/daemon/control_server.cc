@@ -7,6 +7,7 @@
 
 #include "abi/orchestrator_varlink.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/sys.h"
 #include "daemon/device.h"
 
@@ -191,21 +192,27 @@ void ControlServer::reply(Client& client, const std::string& text, bool last) {
   const int number = client.fd.get();
   // The call is done: all of it but the NUL at its end leaves the socket before the reply, the NUL
   // after it. Who finds a NUL alone doesn't know whether the reply was sent (see serve_one).
-  if (last) consume(client, client.in_work - 1);
+  const size_t before = mutant("call-consumed-late") ? 0 : client.in_work - 1;
+  if (last && !consume(client, before)) return;
   if (!flush(client)) return;
   if (!last || !clients_.contains(number)) return;
-  consume(client, 1);
+  if (!consume(client, client.in_work - before)) return;
   client.in_work = 0;
   client.waiting = {};
 }
 
-void ControlServer::consume(const Client& client, size_t bytes) {
+// False: it could not be, and the client is gone: what is left would be taken for its next call.
+bool ControlServer::consume(const Client& client, size_t bytes) {
   while (bytes > 0) {
     const Result<size_t> got =
         sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), bytes)), MSG_DONTWAIT);
-    if (!got || *got == 0) break;
+    if (!got || *got == 0) {
+      close(client.fd.get());
+      return false;
+    }
     bytes -= *got;
   }
+  return true;
 }
 
 bool ControlServer::flush(Client& client) {

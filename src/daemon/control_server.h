@@ -44,7 +44,7 @@ class ControlServer {
   Status make_room(const Client& client);
   void ready(int number, uint32_t events);
   bool serve_one(Client& client);
-  void consume(const Client& client, size_t bytes);
+  bool consume(const Client& client, size_t bytes);
   bool carry_out(Client& client, std::string_view text);
   void reply(Client& client, const std::string& text, bool last);
   bool flush(Client& client);

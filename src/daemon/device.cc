@@ -4,6 +4,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/sys.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
@@ -15,6 +16,11 @@ namespace outlive::daemon {
 namespace {
 
 constexpr int kMostRequestsATurn = 32;  // of one connection, then the others' turn
+
+// Memory is short: the message stays in the socket, and is tried again in the next turn.
+bool is_passing(const Error& error) {
+  return error.code == ENOMEM || error.code == ENOBUFS;
+}
 
 uint64_t inode_of(BorrowedFd fd) {
   const auto facts = sys::statx_cached(fd, STATX_INO);
@@ -140,7 +146,17 @@ void Device::watch(Connection& connection) {
         if (events & EPOLLOUT) writable(address);
         if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)) readable(address);
       });
-  if (!added) log_error("connection: {}", added.error().message);
+  if (!added) {
+    log_warning("connection of uid {}: {}, trying again", connection.slot->uid,
+                added.error().message);
+    unwatched_.push_back(address);
+  }
+}
+
+void Device::tick() {
+  for (const uint64_t address : std::exchange(unwatched_, {})) {
+    if (Connection* connection = find(address)) watch(*connection);
+  }
 }
 
 Connection* Device::find(uint64_t address) {
@@ -175,7 +191,7 @@ void Device::block(Connection& connection) {
 bool Device::serve_one(Connection& connection) {
   Result<wire::Received> got = wire::peek(connection.fd(), buffer_, wire::FdFlag::kKeep);
   if (!got) {
-    close(connection, got.error().message);
+    if (!is_passing(got.error())) close(connection, got.error().message);
     return false;
   }
   switch (got->arrival) {
@@ -207,7 +223,9 @@ bool Device::serve_one(Connection& connection) {
 bool Device::serve(Connection& connection, wire::Message& message) {
   abi::ConnectionSlot& slot = *connection.slot;
   const uint64_t sequence = message.header.sequence;
-  if (sequence == slot.sequence && sequence != 0) return reply_again(connection, message);
+  if (sequence == slot.sequence && sequence != 0 && !mutant("no-replay-check")) {
+    return reply_again(connection, message);
+  }
   if (sequence == abi::kAskSequence && message.request() == abi::Request::kGetName) {
     message.header.sequence = slot.sequence;  // for who got this fd from somebody else
     return answer(connection, message, Outcome::error(fail(EPROTO, "the last sequence is told")));
@@ -217,19 +235,20 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     return false;
   }
   Outcome outcome;
-  if (is_poison(connection, message)) {
+  if (is_poison(connection, message) && !mutant("poison-replayed")) {
     outcome = Outcome::error(fail(EIO, "outlived's worker died of this request, again and again"));
   } else {
     begin_work(slot, sequence);
     outcome = requests_->handle(connection, message);
   }
+  const bool early = mutant("reply-before-record") && answer(connection, message, outcome);
   if (!outcome.committed) {
     luo::Change change(parts_.records());
     record_reply(change, connection, sequence, outcome.result);
     change.commit();
   }
   const uint64_t address = connection.address;
-  const bool more = answer(connection, message, outcome);
+  const bool more = early || answer(connection, message, outcome);
   if (outcome.after) outcome.after();
   return more && find(address) != nullptr;
 }
@@ -250,7 +269,7 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
   const Status sent = wire::send(connection.fd(), header, outcome.body, outcome.fds);
   if (!sent) {
     if (sent.error().code == EAGAIN || sent.error().code == ETOOMANYREFS ||
-        sent.error().code == ENOBUFS) {
+        is_passing(sent.error())) {
       block(connection);
     } else {
       close(connection, sent.error().message);
@@ -258,7 +277,8 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     return false;
   }
   if (const Status taken = wire::consume(connection.fd()); !taken) {
-    close(connection, taken.error().message);
+    // Unconsumed, it is answered once more; who waits for the next reply drops that.
+    if (!is_passing(taken.error())) close(connection, taken.error().message);
     return false;
   }
   end_work(*connection.slot);
@@ -432,7 +452,7 @@ void Device::drop_session(Connection& connection) {
            supervisor_.is_dying(connection.slot->pid);
   }
   if (!session->holders.empty()) return;
-  if (keep) {
+  if (keep && !mutant("lease-dropped")) {
     unheld(*session);
     return;
   }

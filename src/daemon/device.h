@@ -32,6 +32,8 @@ class Device {
   Status start(BorrowedFd listener);
   // An accepted connection of a dead worker that no record names: a new client.
   void take_on(UniqueFd connection);
+  // Once a turn: what failed for want of memory is tried again.
+  void tick();
 
   // For updates.
   std::vector<luo::Participant> participants(uint64_t service, uint64_t generation) const;
@@ -80,6 +82,7 @@ class Device {
   std::unique_ptr<Requests> requests_;
   std::unordered_map<uint64_t, Connection> connections_;
   std::unordered_map<uint64_t, uint64_t> by_uid_;
+  std::vector<uint64_t> unwatched_;          // connections that the loop doesn't have yet
   std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
   BorrowedFd listener_;
   wire::Buffer buffer_;

@@ -1,6 +1,7 @@
 // A successor's look ahead: the descriptors of what the old one has preserved, before adopt. It
 // gets them while the old one serves, so that the blackout has only to say which of them count.
 // Changes nothing: a successor that dies has taken nothing with it.
+#include "base/mutant.h"
 #include "daemon/device.h"
 #include "daemon/requests.h"
 #include "wire/body.h"
@@ -48,7 +49,7 @@ Result<Outcome> Requests::preview_many(Connection& connection, wire::Message& me
                 abi::kMaxFds);
   }
   const auto tokens = TRY(wire::read_tail<uint64_t>(message.body, body.count));
-  const Session* session = TRY(previewed_session(connection, body));
+  Session* session = TRY(previewed_session(connection, body));
   Outcome outcome = done(pack(body));
   outcome.fds.reserve(tokens.size());
   for (const uint64_t token : tokens) {
@@ -57,6 +58,11 @@ Result<Outcome> Requests::preview_many(Connection& connection, wire::Message& me
       return fail(ENOENT, "session '{}': no token {:#x}", session->name, token);
     }
     outcome.fds.emplace_back(static_cast<int>(slot->fd));
+    if (mutant("preview-retrieves")) {
+      luo::Change change(parts_.records());
+      static_cast<void>(parts_.core.files().retrieve(change, *session, token));
+      change.commit();
+    }
   }
   return outcome;
 }

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "daemon/device.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
@@ -272,11 +273,13 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
   if (service != nullptr && connection.slot->generation != service->generation) {
     return fail(EBUSY, "session '{}': finish comes after committed", session->name);
   }
-  TRY(parts_.core.finish_files(*session, reply_words(connection, message)));
+  const luo::Core::Also reply = reply_words(connection, message);
+  // The reply goes with the last change: a death before it, and the request is repeated.
+  TRY(parts_.core.finish_files(*session, mutant("finish-replied-early") ? reply : nullptr));
   // Empty, it is nobody's inheritance any more; when an outgoing one has its name, it just ends.
-  const Status adopted = service != nullptr ? parts_.core.adopt(*session, *service)
-                                            : parts_.core.adopt_plain(*session);
-  if (!adopted) TRY(parts_.core.end_session(*session, true));
+  const Status adopted = service != nullptr ? parts_.core.adopt(*session, *service, reply)
+                                            : parts_.core.adopt_plain(*session, reply);
+  if (!adopted) TRY(parts_.core.end_session(*session, true, reply));
   Outcome outcome = echo(message);
   if (service != nullptr) {
     outcome.after = [this, service] { parts_.core.updates().sessions_changed(*service); };

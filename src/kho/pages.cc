@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/fault.h"
+#include "base/mutant.h"
 
 namespace outlive::kho {
 
@@ -79,7 +80,9 @@ void Pages::free(uint64_t page, uint64_t descriptor) {
   set_descriptor(
       page, abi::make_descriptor(abi::PageState::kDying, order, abi::descriptor_owner(descriptor),
                                  abi::descriptor_tag(descriptor)));
-  if (order < kPunchOrder || !punch(page, order)) zero_bytes(bytes(page), order_bytes(order));
+  const bool kept = mutant("freed-page-not-zeroed");
+  if (!kept && (order < kPunchOrder || !punch(page, order)))
+    zero_bytes(bytes(page), order_bytes(order));
   set_descriptor(page, 0);
   allocator_.give(page, order);
 }

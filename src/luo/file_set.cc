@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 namespace outlive::luo {
 
@@ -160,7 +161,7 @@ Files::Preserving::~Preserving() {
 void Files::Preserving::committed() {
   for (const One& one : list_) {
     session_->files.add(*one.slot);
-    ++files_->by_uid_[session_->uid];
+    if (!mutant("quota-not-counted")) ++files_->by_uid_[session_->uid];
     if (one.slot->inode != 0) {
       files_->identities_[{one.slot->device, one.slot->inode}] =
           files_->context_.records->address_of(one.slot);
@@ -206,6 +207,7 @@ Files::Removing Files::remove(Change& change, Session& session, std::vector<abi:
     batch.list_.push_back(one);
     session.files.remove(*slot);
     forget(*slot, session.uid);
+    if (mutant("fd-closed-before-dying")) context_.release(one.state.fd);
     change.remove(*slot);
   }
   return batch;
@@ -306,6 +308,7 @@ void Files::unfreeze(const std::vector<Session*>& sessions) {
 
 void Files::unfreeze_files(const std::vector<abi::FileSlot*>& files) {
   for (auto it = files.rbegin(); it != files.rend(); ++it) {
+    if (mutant("cancel-forgets-a-file") && it == files.rbegin()) continue;
     FileState state = state_of(**it);
     handler_of(**it)->unfreeze(state);
   }

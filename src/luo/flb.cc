@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/mutant.h"
 
 namespace outlive::luo {
 
@@ -33,7 +34,7 @@ abi::FlbSlot* Flbs::find(const Flb& flb, bool incoming) {
 
 Result<uint64_t> Flbs::hold(Change& change, Flb& flb) {
   if (fresh_of_ == &flb && fresh_change_ == change.number()) {
-    ++holders_[fresh_];
+    if (!mutant("flb-off-by-one")) ++holders_[fresh_];
     return fresh_;
   }
   abi::FlbSlot* slot = find(flb, false);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "kho/store.h"
 
 namespace outlive::luo {
@@ -175,7 +176,7 @@ void Records::apply_redo() {
 }
 
 void Records::settle(AttachReport* report) {
-  if (has_redo() && root_->redo_count != 0) {
+  if (has_redo() && root_->redo_count != 0 && !mutant("redo-not-replayed")) {
     apply_redo();
     report->redo_applied = true;
   }
@@ -311,6 +312,7 @@ void Change::commit() {
   CHECK(!committed_);
   committed_ = true;
   abi::RecordsRoot& root = *records_.root_;
+  if (mutant("commit-before-data")) kho::store_word(&root.committed, number_);
   kho::store_word(&root.redo_count, entries_);
   kho::store_word(&root.redo_number, number_);
   FAULT_POINT("luo.commit.before");

@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 namespace outlive::luo {
 
@@ -164,6 +165,7 @@ void Updates::commit(Active& update) {
   change.set(slot.step, static_cast<uint64_t>(UpdateStep::kCommit));
   change.set(slot.blackout_ns, now() - update.freeze_ns);
   FAULT_POINT("luo.update.commit");
+  if (mutant("retire-before-commit")) host_.retire(service.current);
   change.commit();
   for (const Participant& one : host_.participants(service, service.generation)) {
     host_.send_event(one.connection, Step::kCommitted, slot.header.id, 0, "");

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "base/time_slice.h"
 
@@ -43,6 +44,7 @@ BorrowedFd copy_above(BorrowedFd fd, int lowest) {
 // A table of our own in which the plan's fds have their target numbers, 0 to 2 are open, and
 // everything else is closed.
 ChildFds leave_table(const LaunchPlan& plan, const LaunchWindow& window) {
+  set_log_role("launched");
   if (!sys::close_range(static_cast<unsigned>(window.end().get()), ~0u, CLOSE_RANGE_UNSHARE)) {
     ::_exit(127);  // stderr is still the keeper's
   }
