@@ -78,6 +78,7 @@ class Worker {
   Status attach_core(luo::Context& context);
   uint64_t lease_ns(const abi::SessionSlot& session) const;
   Result<std::vector<UniqueFd>> take_table();
+  std::vector<BorrowedFd> own_fds() const;
   Status turn();
   void reap();
   void kill_strangers();
@@ -98,7 +99,7 @@ class Worker {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
-  uint64_t leaks_ = 0;
+  LeakLedger ledger_;
   uint64_t next_look_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
@@ -114,8 +115,9 @@ Status Worker::attach() {
   } else {
     kho::AttachReport report;
     arena_ = TRY(kho::Arena::attach(input_.arena, &report));
-    leaks_ = report.reclaimed_folios + report.tracker_corrections;
-    if (leaks_ != 0) {
+    ledger_.folios = report.reclaimed_folios;
+    ledger_.tracker = report.tracker_corrections;
+    if (ledger_.leaks() != 0) {
       log_notice("leak ledger: {} folios reclaimed, {} tracker bits corrected",
                  report.reclaimed_folios, report.tracker_corrections);
     }
@@ -150,6 +152,10 @@ Status Worker::attach_core(luo::Context& context) {
   }
   luo::Core::Report report;
   core_ = TRY(luo::Core::attach(*arena_, context, supervisor_, &report));
+  const luo::Records::AttachReport& records = report.records;
+  ledger_.pages = records.pages_reclaimed + report.swept;
+  ledger_.records = records.undone + records.finished + records.zeroed;
+  ledger_.changes = records.redo_applied ? 1 : 0;
   if (report.records.redo_applied || report.records.undone != 0) {
     log_info("a change of the worker before was {}, {} records undone",
              report.records.redo_applied ? "carried on" : "complete", report.records.undone);
@@ -187,10 +193,24 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
   };
   const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
   const size_t orphans = count.adopted + count.closed - found.size();
+  ledger_.fds = orphans;
   if (orphans != 0 || !found.empty()) {
     log_info("{} orphaned fds closed, {} connections taken on", orphans, found.size());
   }
   return found;
+}
+
+// What is open and no record's: for fsck.
+std::vector<BorrowedFd> Worker::own_fds() const {
+  std::vector<BorrowedFd> own = control_.held_fds();
+  const auto add = [&](const std::vector<BorrowedFd>& more) {
+    own.insert(own.end(), more.begin(), more.end());
+  };
+  add(loop_->fds());
+  add(closer_->fds());
+  add(launches_->fds());
+  add({input_.arena, input_.device_listener, input_.control_listener, input_.lock});
+  return own;
 }
 
 Status Worker::start() {
@@ -211,7 +231,8 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
+      [this] { return recorder_.written(); }, ledger_, [this] { return own_fds(); },
+      soft_fd_limit(), input_.confined});
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);

@@ -7,6 +7,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "luo/format.h"
 
 namespace outlive::luo {
 
@@ -229,6 +230,7 @@ void Files::Removing::committed() {
     context_->release(one.state.fd);
   }
   list_.clear();
+  if (context_->kernel_format) drop_kernel_format(*context_);
 }
 
 Status Files::can_finish(const Session& session) const {
