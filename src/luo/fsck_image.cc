@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "kho/dump.h"
 #include "kho/image_copy.h"
+#include "kho/reserve_mem.h"
 #include "luo/no_updates.h"
 
 namespace outlive::luo {
@@ -86,6 +87,8 @@ Status settle(BorrowedFd copy, Context context, const Folios& before, Findings& 
   if (const uint64_t kept = core->records().count(abi::PoolKind::kSession); kept != sessions) {
     findings.add_derived(fmt::format("{} sessions that were being ended", sessions - kept));
   }
+  // It gives back what no region names.
+  if (const auto regions = kho::ReserveMem::open(*arena); !regions) return regions.error();
   tell_leaked(before, *arena, findings);
   Findings rest = fsck(*core, [](BorrowedFd) { return true; });
   for (Finding& line : rest.lines) findings.add(std::move(line.text));
