@@ -7,14 +7,16 @@
 BUILD ?= build/release
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers test-kernel crash-matrix mutants back-to-back abi-diff bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
 	@echo 'make test       build, then run every test'
 	@echo 'make test-sanitizers   the same with ASan and UBSan, then with TSan'
+	@echo 'make fuzz       every fuzz target with ASan and UBSan, FUZZ_SECONDS=60 each (clang 19)'
 	@echo 'make test-kernel       build a kernel with LUO, and test in virtual machines (docs/kernel-tests.md)'
 	@echo 'make crash-matrix      kill everything everywhere, fail every system call once (SEED=n; docs/testing.md)'
 	@echo 'make mutants    build with planted bugs, and see that the tests catch every one'
@@ -43,6 +45,11 @@ test:
 test-sanitizers:
 	@scripts/deps.sh build test
 	@scripts/sanitizers.sh
+
+# FUZZ_SECONDS: of each target.
+fuzz:
+	@scripts/deps.sh build fuzz
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz.sh
 
 # The kernel is built once and kept (docs/kernel-tests.md says where).
 test-kernel:

@@ -20,6 +20,11 @@ if(OUTLIVE_SANITIZE)
   endif()
 endif()
 
+if(OUTLIVE_FUZZ)
+  # Warnings are g++'s business: clang has others.
+  target_compile_options(outlive_options INTERFACE -fsanitize=fuzzer-no-link -Wno-error)
+endif()
+
 # outlive_layer(NAME [DEPS layer...] [LIBS library...] [SKIP file...])
 # Builds outlive_NAME from every *.cc below this folder, and NAME_test from every *_test.cc.
 function(outlive_layer NAME)

@@ -311,6 +311,15 @@ method KhoDump(digest_only: bool, after: ?string) -> (
   next: ?string
 )
 
+# A copy of the arena as it is between two requests, for post-mortems: an fd of process `pid`, kept
+# until it is asked for again with `done`. Only in builds with OUTLIVE_KHO_DEBUG.
+method KhoSave(done: bool) -> (pid: ?int, fd: ?int)
+
+# What the attach of the worker that answers put right: folios that were half made or half freed, bits
+# and nodes of the page tracker, pages that no record named, records that were half made or half
+# removed, committed changes that were not applied yet, fds that no record named.
+type LeakLedger (folios: int, tracker: int, pages: int, records: int, changes: int, fds: int)
+
 # Checks every record, page and descriptor against each other; changes nothing.
 method Fsck() -> (
   clean: bool,
@@ -318,7 +327,9 @@ method Fsck() -> (
   pages: int,
   files: int,
   sessions: int,
-  leaked_corrected: int
+  fds: int,
+  leaked_corrected: int,
+  ledger: LeakLedger
 )
 
 error NotFound (errno: int, message: string)

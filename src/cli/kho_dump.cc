@@ -9,6 +9,7 @@
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
+#include "cli/kho_save.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "kho/dump.h"
@@ -262,6 +263,22 @@ Result<int> run_dump(Cli& cli, const DumpOptions& options) {
 
 }  // namespace
 
+static void add_save(CLI::App& kho, Cli& cli) {
+  CLI::App* verb = kho.add_subcommand("save", "Save the arena as a file, for post-mortems");
+  auto path = std::make_shared<std::string>();
+  verb->add_option("FILE", *path, "A new file; only its owner can read it")->required();
+  add_json_option(*verb, cli);
+  verb->fallthrough();
+  verb->footer(R"(
+A copy as it is between two requests, sparse; services go on. It has everybody's state in it, but no
+descriptor and no memory that clients have preserved as files.
+
+Examples:
+  outlive kho save saved.arena && outlive fsck --image saved.arena
+  outlive kho dump --image saved.arena)");
+  verb->callback([&cli, path] { cli.verb = [&cli, path] { return run_save(cli, *path); }; });
+}
+
 void add_kho(CLI::App& app, Cli& cli) {
   CLI::App* kho = app.add_subcommand("kho", "Look at the memory layer (Kexec HandOver)");
   kho->require_subcommand(1);
@@ -277,6 +294,7 @@ void add_kho(CLI::App& app, Cli& cli) {
       ->type_name("FILE");
   add_json_option(*verb, cli);
   verb->fallthrough();
+  add_save(*kho, cli);
   kho->footer("");
   verb->footer(R"(
 Read-only: nothing can be finalized or aborted through it. Equal digests: equal preserved memory; of

@@ -48,9 +48,10 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
-      kho) words="dump --image --digest --dtb $common" ;;
+      kho) words="dump save --image --digest --dtb $common" ;;
+      fsck) words="--image --repair $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;
-      status|finalize-format|fsck|version) words=$common ;;
+      status|finalize-format|version) words=$common ;;
     esac
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

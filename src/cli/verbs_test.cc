@@ -133,12 +133,15 @@ TEST_F(CliTest, ListSessionsFilesRegionsUpdates) {
 
 TEST_F(CliTest, Fsck) {
   Json reply = Json::parse(
-      R"({"clean":true,"findings":[],"pages":9,"files":1,"sessions":2,"leaked_corrected":0})");
+      R"({"clean":true,"findings":[],"pages":9,"files":1,"sessions":2,"fds":5,"leaked_corrected":1,
+    "ledger":{"folios":1,"tracker":0,"pages":0,"records":2,"changes":0,"fds":0}})");
   fake_.reply("Fsck", reply);
   Ran ran = run({"fsck"});
   EXPECT_EQ(ran.code, kExitOk);
   EXPECT_EQ(ran.out,
-            "clean: 2 sessions, 1 file, 9 pages checked; 0 leaks corrected since the start\n");
+            "clean: 2 sessions, 1 file, 5 descriptors, 9 pages checked; 1 leak corrected since the "
+            "start\nleak ledger: the worker's attach corrected 1 half made folio, 2 half made "
+            "records\n");
   reply["clean"] = false;
   reply["findings"] = {"page 3000: LIVE and reached by no record"};
   fake_.reply("Fsck", reply);

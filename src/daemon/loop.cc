@@ -40,6 +40,14 @@ void Loop::remove(BorrowedFd fd) {
   static_cast<void>(ignored);  // the fd may be closed already: then it has left the set
 }
 
+std::vector<BorrowedFd> Loop::fds() const {
+  std::vector<BorrowedFd> list{epoll_};
+  for (size_t number = 0; number < slots_.size(); ++number) {
+    if (slots_[number].handler) list.emplace_back(static_cast<int>(number));
+  }
+  return list;
+}
+
 Status Loop::turn(int timeout_ms) {
   epoll_event events[64];
   const size_t count = TRY(sys::epoll_wait(epoll_, events, timeout_ms));

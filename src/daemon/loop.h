@@ -26,6 +26,8 @@ class Loop {
   // One turn: waits for at most timeout_ms (-1: no limit) and runs what is due.
   Status turn(int timeout_ms);
   BorrowedFd fd() const { return epoll_; }
+  // What is registered, and the epoll instance itself.
+  std::vector<BorrowedFd> fds() const;
 
  private:
   struct Slot {

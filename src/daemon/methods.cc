@@ -68,6 +68,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"Log", &Methods::log},
 #ifdef OUTLIVE_KHO_DEBUG
       {"KhoDump", &Methods::kho_dump},
+      {"KhoSave", &Methods::kho_save},
 #endif
       {"Fsck", &Methods::fsck},
   };

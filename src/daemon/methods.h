@@ -7,7 +7,8 @@
 //   methods_list.cc      sessions, files, services, updates, regions, timeline, log
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
-//   methods_debug.cc     KhoDump (only with OUTLIVE_KHO_DEBUG), Fsck
+//   methods_debug.cc     KhoDump, KhoSave (only with OUTLIVE_KHO_DEBUG)
+//   methods_fsck.cc      Fsck
 #pragma once
 
 #include <optional>
@@ -79,6 +80,7 @@ class Methods {
   Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> kho_dump(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> kho_save(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> fsck(const luo::Caller&, const Json&, Waiting&);
 
   Result<std::optional<Json>> start_update(const luo::Caller& caller, const Json& parameters,
@@ -92,6 +94,7 @@ class Methods {
   Parts& parts_;
   Supervisor& supervisor_;
   Device& device_;
+  UniqueFd saved_;  // KhoSave's copy
 };
 
 // RFC 3339 in UTC, of CLOCK_REALTIME nanoseconds.

@@ -1,4 +1,5 @@
-// KhoDump, the read-only view of the live arena. Compiled only with OUTLIVE_KHO_DEBUG.
+// KhoDump, the read-only view of the live arena, and KhoSave, a copy of it. Compiled only with
+// OUTLIVE_KHO_DEBUG.
 #ifdef OUTLIVE_KHO_DEBUG
 
 #include <xxhash.h>
@@ -6,8 +7,10 @@
 #include <algorithm>
 
 #include "abi/flight_recorder.h"
+#include "base/sys.h"
 #include "daemon/methods.h"
 #include "kho/dump.h"
+#include "kho/image_copy.h"
 #include "kho/reserve_mem.h"
 #include "luo/format.h"
 
@@ -112,8 +115,22 @@ Result<std::optional<Json>> Methods::kho_dump(const luo::Caller& caller, const J
                             {"folios", std::move(folios)},
                             {"notes", std::move(notes)},
                             {"tracker_matches", dump.tracker_difference == 0},
-                            {"corrections", parts_.leaks_corrected},
+                            {"corrections", parts_.corrected.leaks()},
                             {"next", next}});
+}
+
+Result<std::optional<Json>> Methods::kho_save(const luo::Caller& caller, const Json& parameters,
+                                              Waiting&) {
+  if (caller.uid != 0 && caller.uid != geteuid()) {
+    return fail(EPERM, "an image has everybody's: it is for root and outlived's own user");
+  }
+  const bool done = TRY(wire::param<bool>(parameters, "done"));
+  saved_.reset();
+  if (done) return std::optional(Json{{"pid", nullptr}, {"fd", nullptr}});
+  // In memory, and not into a file of the caller's choice: a disk may be slow, and nobody waits.
+  saved_ = TRY(kho::private_copy(parts_.arena.file()));
+  TRY(sys::add_seals(saved_, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+  return std::optional(Json{{"pid", ::getpid()}, {"fd", saved_.get()}});
 }
 
 }  // namespace outlive::daemon

@@ -17,6 +17,17 @@ namespace outlive::daemon {
 class Ledger;
 class SelfUpdate;
 
+// What the last attach put right, and with it nobody else ever will.
+struct LeakLedger {
+  uint64_t folios = 0;   // half made, half freed, or blobs that nothing named
+  uint64_t tracker = 0;  // bits and nodes of the page tracker
+  uint64_t pages = 0;    // preserved, but no record reached them
+  uint64_t records = 0;  // begun, half removed, or not zero
+  uint64_t changes = 0;  // committed, and applied only now
+  uint64_t fds = 0;      // open, but no record named them
+  uint64_t leaks() const { return folios + tracker + pages; }
+};
+
 struct Parts {
   const Config& config;
   wire::RuntimeDir runtime;
@@ -32,9 +43,11 @@ struct Parts {
   std::function<void()> request_stop;  // ends the daemon, services first
   std::function<std::string(bool previous)> read_log;
   std::function<uint64_t()> log_written;
-  uint64_t leaks_corrected;  // by the last attach
-  uint64_t fd_limit;         // soft RLIMIT_NOFILE
-  std::string confined;      // what is in force in this worker
+  LeakLedger corrected;
+  // Open files of the worker and its machine: not in records.
+  std::function<std::vector<BorrowedFd>()> own_fds;
+  uint64_t fd_limit;     // soft RLIMIT_NOFILE
+  std::string confined;  // what is in force in this worker
   SelfUpdate* self_update = nullptr;
   Ledger* ledger = nullptr;
 

@@ -84,6 +84,7 @@ class Worker {
   Status attach_core(luo::Context& context);
   uint64_t lease_ns(const abi::SessionSlot& session) const;
   Result<std::vector<UniqueFd>> take_table();
+  std::vector<BorrowedFd> own_fds() const;
   Status turn();
   void reap();
   void kill_strangers();
@@ -107,7 +108,7 @@ class Worker {
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
-  uint64_t leaks_ = 0;
+  LeakLedger corrected_;
   uint64_t next_look_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
@@ -123,8 +124,9 @@ Status Worker::attach() {
   } else {
     kho::AttachReport& report = arena_report_;
     arena_ = TRY(kho::Arena::attach(input_.arena, &report));
-    leaks_ = report.reclaimed_folios + report.tracker_corrections;
-    if (leaks_ != 0) {
+    corrected_.folios = report.reclaimed_folios;
+    corrected_.tracker = report.tracker_corrections;
+    if (corrected_.leaks() != 0) {
       log_notice("leak ledger: {} folios reclaimed, {} tracker bits corrected",
                  report.reclaimed_folios, report.tracker_corrections);
     }
@@ -161,6 +163,10 @@ Status Worker::attach_core(luo::Context& context) {
   }
   luo::Core::Report report;
   core_ = TRY(luo::Core::attach(*arena_, context, supervisor_, &report));
+  const luo::Records::AttachReport& records = report.records;
+  corrected_.pages = records.pages_reclaimed + report.swept;
+  corrected_.records = records.undone + records.finished + records.zeroed;
+  corrected_.changes = records.redo_applied ? 1 : 0;
   if (report.records.redo_applied || report.records.undone != 0) {
     log_info("a change of the worker before was {}, {} records undone",
              report.records.redo_applied ? "carried on" : "complete", report.records.undone);
@@ -209,10 +215,24 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
   const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
   const size_t orphans = count.adopted + count.closed - found.size();
   ledger_->add(0, 0, orphans);
+  corrected_.fds = orphans;
   if (orphans != 0 || !found.empty()) {
     log_info("{} orphaned fds closed, {} connections taken on", orphans, found.size());
   }
   return found;
+}
+
+// What is open and no record's: for fsck.
+std::vector<BorrowedFd> Worker::own_fds() const {
+  std::vector<BorrowedFd> own = control_.held_fds();
+  const auto add = [&](const std::vector<BorrowedFd>& more) {
+    own.insert(own.end(), more.begin(), more.end());
+  };
+  add(loop_->fds());
+  add(closer_->fds());
+  add(launches_->fds());
+  add({input_.arena, input_.device_listener, input_.control_listener, input_.lock});
+  return own;
 }
 
 Status Worker::start() {
@@ -233,7 +253,8 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
+      [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
+      soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
   parts_->ledger = ledger_.get();

@@ -11,6 +11,12 @@ namespace outlive::kho {
 Status check_fdt(std::span<const std::byte> bytes) {
   // libfdt reads the header before it looks at the size.
   if (bytes.size() < FDT_V1_SIZE) return fail(EUCLEAN, "FDT: {} bytes are too few", bytes.size());
+  // fdt_check_full takes older ones, and reads at address 0 when a node's name has no '/'.
+  if (fdt_magic(bytes.data()) == FDT_MAGIC &&
+      fdt_version(bytes.data()) < FDT_LAST_SUPPORTED_VERSION) {
+    return fail(EUCLEAN, "FDT: version {}, not {}", fdt_version(bytes.data()),
+                FDT_LAST_SUPPORTED_VERSION);
+  }
   const int error = fdt_check_full(bytes.data(), bytes.size());
   if (error != 0) return fail(EUCLEAN, "FDT: {}", fdt_strerror(error));
   return {};

@@ -128,5 +128,22 @@ TEST(RootFdt, FailedBlobChangesNothing) {
   }
 }
 
+// Formats before 17 have full paths for names; libfdt's reader of those trusts them.
+TEST(RootFdt, OldVersionsOfTheFormatAreRefused) {
+  RootFdtContents contents;
+  contents.compatible = abi::kKhoCompatible;
+  contents.memory_map = Phys{0x4000};
+  contents.subtrees = {{"one", Phys{0x9000}, 300}};
+  for (const int version : {0, 1, 4, 15, 16}) {
+    std::vector<std::byte> page = build_root_fdt(contents).take();
+    ASSERT_TRUE(parse_root_fdt(page));
+    page[23] = static_cast<std::byte>(version);  // of the header, big endian
+    page[27] = std::byte{0};                     // the last one it is compatible with
+    const auto parsed = parse_root_fdt(page);
+    ASSERT_FALSE(parsed) << version;
+    EXPECT_EQ(parsed.error().code, EUCLEAN);
+  }
+}
+
 }  // namespace
 }  // namespace outlive::kho

@@ -135,6 +135,11 @@ Result<std::span<const std::byte>> ClientSubtrees::find(const Caller& caller,
   return std::span<const std::byte>(bytes, found->second->size);
 }
 
+ClientSubtrees::Usage ClientSubtrees::usage_of(uint64_t uid) const {
+  const auto found = usage_.find(uid);
+  return found == usage_.end() ? Usage{} : found->second;
+}
+
 void ClientSubtrees::for_each(
     const std::function<void(const abi::ClientSubtreeSlot&)>& visit) const {
   for (const auto& [key, slot] : index_) visit(*slot);

@@ -42,14 +42,16 @@ class ClientSubtrees {
   // ENOENT. The bytes stay the arena's.
   Result<std::span<const std::byte>> find(const Caller& caller, std::string_view name) const;
   size_t size() const { return index_.size(); }
-  void for_each(const std::function<void(const abi::ClientSubtreeSlot&)>& visit) const;
-
- private:
-  using Key = std::pair<uint64_t, std::string>;
+  // What the quota is compared with.
   struct Usage {
     uint64_t count = 0;
     uint64_t bytes = 0;
   };
+  Usage usage_of(uint64_t uid) const;
+  void for_each(const std::function<void(const abi::ClientSubtreeSlot&)>& visit) const;
+
+ private:
+  using Key = std::pair<uint64_t, std::string>;
   Context& context_;
   std::map<Key, abi::ClientSubtreeSlot*> index_;
   std::map<uint64_t, Usage> usage_;

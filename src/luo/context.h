@@ -36,6 +36,7 @@ struct Context {
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
   const Clock* clock = nullptr;
   Limits limits;
+  bool kernel_format = false;  // the subtree "LUO" is there (luo/format.h)
   // Names of sessions are bytes, as the kernel's are: nothing but their length is checked.
   bool names_are_bytes = false;
   // Learns what an fd is, without blocking on it: all that there is to know; and only what chooses

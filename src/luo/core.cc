@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "luo/format.h"
 
 namespace outlive::luo {
 
@@ -38,18 +39,22 @@ Result<std::unique_ptr<Core>> Core::attach(kho::Arena& arena, Context context, U
   core->records_ =
       TRY(Records::attach(arena, core->fdt_, report != nullptr ? &report->records : nullptr));
   core->context_.records = core->records_.get();
-  TRY(core->load());
+  uint64_t swept = 0;
+  TRY(core->load(report != nullptr ? &report->swept : &swept));
   TRY(transition(core->state_, Event::kStartEmpty, "host"));
   return core;
 }
 
-Status Core::load() {
+Status Core::load(uint64_t* swept) {
+  const uint64_t free_before = records_->arena().free_pages();
   TRY(services_.load());
   TRY(sessions_.load());
   TRY(flbs_.load());
   TRY(files_.load());
   TRY(subtrees_.load());
   TRY(updates_.load());
+  *swept = records_->arena().free_pages() - free_before;
+  drop_kernel_format(context_);
   finish_ending();
   return {};
 }

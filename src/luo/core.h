@@ -16,6 +16,7 @@ class Core {
   struct Report {
     Records::AttachReport records;
     kho::AttachReport arena;
+    uint64_t swept = 0;  // pages that no record reached
   };
   // `host` must outlive the core. The context's records are filled in.
   static Result<std::unique_ptr<Core>> create(kho::Arena& arena, Context context, UpdateHost& host);
@@ -59,7 +60,7 @@ class Core {
 
  private:
   Core(kho::Arena& arena, Context context, UpdateHost& host);
-  Status load();
+  Status load(uint64_t* swept);
   void finish_ending();
   Status adopt_as(Session& session, uint64_t generation, const Also& also);
   void forget_service_connections(uint64_t service);

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "luo/format.h"
 
 namespace outlive::luo {
 
@@ -231,6 +232,7 @@ void Files::Removing::committed() {
     context_->release(one.state.fd);
   }
   list_.clear();
+  if (context_->kernel_format) drop_kernel_format(*context_);
 }
 
 Status Files::can_finish(const Session& session) const {

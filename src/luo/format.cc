@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-#include <set>
-
 #include "abi/luo.h"
+#include "base/log.h"
 #include "kho/blocks.h"
 #include "kho/fdt.h"
+#include "kho/kernel_blobs.h"
 
 namespace outlive::luo {
 namespace {
@@ -90,7 +90,48 @@ Status write_kernel_format(Core& core) {
           : core.fdt().add_subtree_blob(abi::kSubtreeLuo, *bytes, kho::BlobFormat::kFdt);
   if (!blob) return give_up(blob.error());
   arena.sweep(abi::kOwnerLuoFormat, [&](kho::Phys page) { return !is_old(page); });
+  core.context().kernel_format = true;
   return {};
+}
+
+void drop_kernel_format(Context& context) {
+  context.kernel_format = false;
+  kho::RootFdt& fdt = context.records->fdt();
+  // The blob first: a death in between leaves blocks that nothing reaches, and attach sweeps.
+  if (fdt.find_subtree(abi::kSubtreeLuo)) {
+    const Status removed = fdt.remove_subtree_blob(abi::kSubtreeLuo);
+    if (!removed) log_warning("subtree 'LUO': {}", removed.error().message);
+  }
+  context.records->arena().sweep(abi::kOwnerLuoFormat, [](kho::Phys) { return false; });
+}
+
+Result<std::set<uint64_t>> kernel_format_pages(Records& records) {
+  std::set<uint64_t> pages;
+  const auto subtree = records.fdt().find_subtree(abi::kSubtreeLuo);
+  if (!subtree) return pages;
+  kho::Arena& arena = records.arena();
+  const std::byte* bytes = arena.at(subtree->data, subtree->size);
+  if (bytes == nullptr) return fail(EUCLEAN, "LUO: its blob is outside the arena");
+  const kho::LuoBlob blob = TRY(kho::parse_luo_blob({bytes, subtree->size}));
+  const auto is_block = [&](kho::Phys page) { return arena.is_live(page, abi::kOwnerLuoFormat); };
+  const auto add = [&](kho::Phys first, size_t entry_size) -> Status {
+    const auto chain =
+        TRY(kho::block_chain(arena.view(), first, entry_size, ~uint64_t{0}, is_block));
+    for (const kho::Phys page : chain) {
+      if (!pages.insert(page.value).second) return fail(EUCLEAN, "LUO: a block is chained twice");
+    }
+    return {};
+  };
+  if (blob.flbs) TRY(add(*blob.flbs, sizeof(abi::LuoFlb)));
+  if (!blob.sessions) return pages;
+  TRY(add(*blob.sessions, sizeof(abi::LuoSession)));
+  TRY(kho::read_blocks(arena, abi::kOwnerLuoFormat, *blob.sessions, sizeof(abi::LuoSession),
+                       ~uint64_t{0}, [&](std::span<const std::byte> entry) -> Status {
+                         abi::LuoSession session{};
+                         memcpy(&session, entry.data(), sizeof session);
+                         return add(kho::Phys{session.file_set.files}, sizeof(abi::LuoFile));
+                       }));
+  return pages;
 }
 
 }  // namespace outlive::luo

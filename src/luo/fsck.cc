@@ -1,128 +1,251 @@
 #include "luo/fsck.h"
 
-#include <map>
-#include <set>
+#include <string.h>
 
-#include "kho/blocks.h"
+#include <algorithm>
+#include <map>
 
 namespace outlive::luo {
 namespace {
 
-// What the records say each owner's folios are.
-std::map<uint16_t, std::set<uint64_t>> reached_folios(Core& core) {
-  std::map<uint16_t, std::set<uint64_t>> reached;
-  const auto add = [&](uint16_t owner, uint64_t address) {
-    if (address != 0) reached[owner].insert(address);
-  };
-  core.records().for_each<abi::ServiceSlot>([&](abi::ServiceSlot& slot) {
-    add(abi::kOwnerService, slot.spec);
-    add(abi::kOwnerService, slot.previous_spec);
-  });
-  core.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
-    add(abi::kOwnerService, slot.spec);
-    add(abi::kOwnerTimeline, slot.timeline);
-  });
-  core.subtrees().for_each(
-      [&](const abi::ClientSubtreeSlot& slot) { add(abi::kOwnerClients, slot.address); });
-  for (const auto& entry : core.fdt().list()) add(abi::kOwnerSubtree, entry.data.value);
-  return reached;
+constexpr const char* kKindNames[] = {"session", "file",           "connection",  "service",
+                                      "update",  "client subtree", "global state"};
+static_assert(std::size(kKindNames) == static_cast<size_t>(abi::PoolKind::kCount));
+
+class Check {
+ public:
+  Check(Core& core, const std::function<bool(BorrowedFd)>& is_open, Findings& findings)
+      : core_(core), records_(core.records()), is_open_(is_open), findings_(findings) {}
+
+  void slots();
+  void files();
+  void sessions();
+  void connections();
+  void updates();
+  void holders();
+  void quotas();
+  void fds();
+
+ private:
+  template <typename... Args>
+  void add(fmt::format_string<Args...> text, Args&&... args) {
+    findings_.add(fmt::format(text, std::forward<Args>(args)...));
+  }
+  template <typename... Args>
+  void add_derived(fmt::format_string<Args...> text, Args&&... args) {
+    findings_.add_derived(fmt::format(text, std::forward<Args>(args)...));
+  }
+  void slot(abi::PoolKind kind, abi::SlotHeader& header);
+
+  Core& core_;
+  Records& records_;
+  const std::function<bool(BorrowedFd)>& is_open_;
+  Findings& findings_;
+};
+
+void Check::slot(abi::PoolKind kind, abi::SlotHeader& header) {
+  const char* name = kKindNames[static_cast<size_t>(kind)];
+  const uint64_t address = records_.address_of(&header);
+  const auto* words = reinterpret_cast<const uint64_t*>(&header);
+  switch (static_cast<abi::SlotState>(header.state)) {
+    case abi::SlotState::kLive:
+      return;
+    case abi::SlotState::kFree:
+      if (std::all_of(words, words + abi::slot_size(kind) / sizeof *words,
+                      [](uint64_t word) { return word == 0; })) {
+        return;
+      }
+      return add_derived("slot {:#x}: a free {} record that is not zero: bytes are left behind",
+                         address, name);
+    case abi::SlotState::kIntent:
+      return add_derived("slot {:#x}: a {} record that was begun and never committed", address,
+                         name);
+    case abi::SlotState::kDying:
+      return add_derived("slot {:#x}: a {} record that is half removed", address, name);
+  }
+  add_derived("slot {:#x}: a {} record in state {:#x}, which is none", address, name, header.state);
 }
 
-void check_pages(Core& core, Findings& findings) {
-  auto reached = reached_folios(core);
-  core.records().arena().for_each_live(
-      [&](kho::Phys folio, unsigned order, uint16_t owner, uint32_t) {
-        findings.pages += uint64_t{1} << order;
-        switch (owner) {
-          case abi::kOwnerRecords:
-            if (!core.records().reaches(folio)) {
-              findings.lines.push_back(
-                  fmt::format("page {:#x}: a record page that no chain reaches", folio.value));
-            }
-            break;
-          case abi::kOwnerService:
-          case abi::kOwnerTimeline:
-          case abi::kOwnerClients:
-          case abi::kOwnerSubtree:
-            if (reached[owner].erase(folio.value) == 0) {
-              findings.lines.push_back(
-                  fmt::format("page {:#x} of owner {}: no record reaches it", folio.value, owner));
-            }
-            break;
-          default:
-            break;  // reserve_mem, handlers, users: their own business
-        }
-      });
-  for (const auto& [owner, rest] : reached) {
-    if (owner == abi::kOwnerSubtree) continue;  // the FDT also names folios of other owners
-    for (const uint64_t address : rest) {
-      findings.lines.push_back(fmt::format(
-          "address {:#x}: a record of owner {} names it, it is not preserved", address, owner));
-    }
+void Check::slots() {
+  for (size_t k = 0; k < static_cast<size_t>(abi::PoolKind::kCount); ++k) {
+    const auto kind = static_cast<abi::PoolKind>(k);
+    uint64_t live = 0;
+    records_.for_each_slot(kind, [&](abi::SlotHeader& header) {
+      live += header.state == static_cast<uint64_t>(abi::SlotState::kLive);
+      slot(kind, header);
+    });
+    if (live == records_.count(kind)) continue;
+    add_derived("{} records: {} are counted, {} are there", kKindNames[k], records_.count(kind),
+                live);
+  }
+  if (!records_.redo_is_clear()) {
+    add_derived("redo list: not empty between two changes: bytes of a change are left behind");
   }
 }
 
-void check_files(Core& core, const std::function<bool(BorrowedFd)>& is_open, Findings& findings) {
-  std::map<int64_t, uint64_t> seen;
-  core.records().for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
-    ++findings.files;
-    const Session* session = core.sessions().at(slot.session);
+void Check::files() {
+  records_.for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    ++findings_.files;
+    const Session* session = core_.sessions().at(slot.session);
     if (session == nullptr) {
-      findings.lines.push_back(fmt::format("file {:#x}: its session is no record", slot.token));
-      return;
+      return add_derived("file {:#x}: its session is no record: nobody can retrieve it",
+                         slot.token);
     }
     if (session->files.find(slot.token) != &slot) {
-      findings.lines.push_back(
-          fmt::format("session '{}' file {:#x}: not in its index", session->name, slot.token));
+      add_derived("session '{}' file {:#x}: not in the session's index", session->name, slot.token);
     }
-    if (!is_open(BorrowedFd(static_cast<int>(slot.fd)))) {
-      findings.lines.push_back(fmt::format("session '{}' file {:#x}: fd {} is not open",
-                                           session->name, slot.token, slot.fd));
-    }
-    if (!seen.insert({slot.fd, slot.token}).second) {
-      findings.lines.push_back(
-          fmt::format("fd {} is named by two files ({:#x})", slot.fd, slot.token));
-    }
-  });
-  core.sessions().for_each([&](Session& session) {
-    ++findings.sessions;
-    for (const abi::FileSlot* slot : session.files.ordered()) {
-      if (slot->session == session.address &&
-          slot->header.state == static_cast<uint64_t>(abi::SlotState::kLive)) {
-        continue;
-      }
-      findings.lines.push_back(
-          fmt::format("session '{}': its index has a file that is no record", session.name));
+    if (slot.flb != 0 && records_.find<abi::FlbSlot>(slot.flb) == nullptr) {
+      add("session '{}' file {:#x}: its global state is no record", session->name, slot.token);
     }
   });
 }
 
-void check_holders(Core& core, Findings& findings) {
+void Check::sessions() {
+  core_.sessions().for_each([&](Session& session) {
+    ++findings_.sessions;
+    const auto* slot = records_.find<abi::SessionSlot>(session.address);
+    if (slot == nullptr) return add_derived("session '{}': in the index only", session.name);
+    if (slot->uid != session.uid || session.name != slot->name) {
+      add_derived("session '{}': its index has another owner or name", session.name);
+    }
+    if (slot->service != 0 && records_.find<abi::ServiceSlot>(slot->service) == nullptr) {
+      add("session '{}': its service is no record", session.name);
+    }
+    for (const abi::FileSlot* file : session.files.ordered()) {
+      if (file->session == session.address &&
+          records_.find<abi::FileSlot>(records_.address_of(file)) == file) {
+        continue;
+      }
+      add_derived("session '{}': its index has a file that is no record of its own", session.name);
+    }
+    for (const Holder& holder : session.holders) {
+      const auto* connection = records_.find<abi::ConnectionSlot>(holder.connection);
+      if (connection != nullptr && connection->session == session.address) continue;
+      add_derived("session '{}': a holder is no connection of its own", session.name);
+    }
+  });
+  if (core_.sessions().size() == records_.count(abi::PoolKind::kSession)) return;
+  add_derived("sessions: {} records, {} in the index", records_.count(abi::PoolKind::kSession),
+              core_.sessions().size());
+}
+
+void Check::connections() {
+  records_.for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+    if (slot.session != 0 && core_.sessions().at(slot.session) == nullptr) {
+      add("connection fd {}: the session it holds is no record", slot.fd);
+    }
+    if (slot.service != 0 && records_.find<abi::ServiceSlot>(slot.service) == nullptr) {
+      add("connection fd {}: its service is no record", slot.fd);
+    }
+  });
+}
+
+void Check::updates() {
+  records_.for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    if (records_.find<abi::ServiceSlot>(slot.service) == nullptr) {
+      add("update {:x}: its service is no record", slot.header.id);
+    }
+  });
+  core_.services().for_each([&](abi::ServiceSlot& service) {
+    if (service.active_update == 0) return;
+    const auto* update = records_.find<abi::UpdateSlot>(service.active_update);
+    if (update != nullptr && update->service == core_.services().address_of(service)) return;
+    add("service '{}': its active update is no record of its own", service.name);
+  });
+}
+
+void Check::holders() {
   std::map<uint64_t, uint64_t> holders;
-  core.records().for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+  records_.for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
     if (slot.flb != 0) ++holders[slot.flb];
   });
-  core.records().for_each<abi::FlbSlot>([&](abi::FlbSlot& slot) {
-    const uint64_t address = core.records().address_of(&slot);
+  records_.for_each<abi::FlbSlot>([&](abi::FlbSlot& slot) {
+    const uint64_t address = records_.address_of(&slot);
     if (holders[address] == 0) {
-      findings.lines.push_back(fmt::format("global state '{}': no file holds it", slot.compatible));
+      add("global state '{}': no file holds it: nothing will ever end it", slot.compatible);
     }
-    if (core.flbs().holders(address) != holders[address]) {
-      findings.lines.push_back(
-          fmt::format("global state '{}': {} holders are counted, {} are there", slot.compatible,
-                      core.flbs().holders(address), holders[address]));
+    if (core_.flbs().holders(address) != holders[address]) {
+      add_derived("global state '{}': {} holders are counted, {} are there", slot.compatible,
+                  core_.flbs().holders(address), holders[address]);
     }
   });
+}
+
+void Check::quotas() {
+  struct Used {
+    uint64_t sessions = 0;
+    uint64_t files = 0;
+    uint64_t subtrees = 0;
+    uint64_t subtree_bytes = 0;
+  };
+  std::map<uint64_t, Used> used;
+  core_.sessions().for_each([&](Session& session) {
+    ++used[session.uid].sessions;
+    used[session.uid].files += session.files.size();
+  });
+  records_.for_each<abi::ClientSubtreeSlot>([&](abi::ClientSubtreeSlot& slot) {
+    ++used[slot.uid].subtrees;
+    used[slot.uid].subtree_bytes += slot.size;
+  });
+  for (const auto& [uid, is] : used) {
+    const auto subtrees = core_.subtrees().usage_of(uid);
+    const auto compare = [&, uid = uid](const char* what, uint64_t counted, uint64_t there) {
+      if (counted == there) return;
+      add_derived("quota of uid {}: {} {} are counted, {} are there", uid, counted, what, there);
+    };
+    compare("sessions", core_.sessions().count_of(uid), is.sessions);
+    compare("files", core_.files().count_of(uid), is.files);
+    compare("subtrees", subtrees.count, is.subtrees);
+    compare("bytes of subtrees", subtrees.bytes, is.subtree_bytes);
+  }
+}
+
+// Every fd that a record names is open, and no other record's.
+void Check::fds() {
+  std::vector<BorrowedFd> named = core_.named_fds();
+  findings_.fds = named.size();
+  std::sort(named.begin(), named.end());
+  for (size_t i = 0; i < named.size(); ++i) {
+    const int number = named[i].get();
+    if (i > 0 && named[i - 1].get() == number) {
+      add("fd {}: two records name it: whichever goes first closes the other's file", number);
+    } else if (!is_open_(named[i])) {
+      add("fd {}: a record names it, but it is not open: that file is lost", number);
+    }
+  }
 }
 
 }  // namespace
 
 Findings fsck(Core& core, const std::function<bool(BorrowedFd)>& is_open) {
   Findings findings;
-  check_pages(core, findings);
-  check_files(core, is_open, findings);
-  check_holders(core, findings);
+  Check check(core, is_open, findings);
+  check.slots();
+  fsck_pages(core, findings);
+  check.sessions();
+  check.files();
+  check.connections();
+  check.updates();
+  check.holders();
+  check.quotas();
+  check.fds();
   return findings;
+}
+
+void fsck_fds(Core& core, const std::vector<BorrowedFd>& open, const std::vector<BorrowedFd>& own,
+              const std::function<std::string(BorrowedFd)>& describe, Findings& findings) {
+  std::vector<BorrowedFd> named = core.named_fds();
+  std::sort(named.begin(), named.end());
+  for (const BorrowedFd fd : open) {
+    if (std::binary_search(named.begin(), named.end(), fd) ||
+        std::binary_search(own.begin(), own.end(), fd)) {
+      continue;
+    }
+    findings.add_derived(
+        fmt::format("fd {} ({}): open, but no record and no part of outlived "
+                    "names it: leaked",
+                    fd.get(), describe(fd)));
+  }
 }
 
 }  // namespace outlive::luo

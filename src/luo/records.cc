@@ -175,10 +175,28 @@ void Records::apply_redo() {
   }
 }
 
+// What was changed is not kept: values of a list outlive what they were for otherwise. The number
+// goes first, or else a half cleared list would be taken for a valid one.
+void Records::clear_redo(uint64_t entries) {
+  if (root_->redo_number != 0) kho::store_word(&root_->redo_number, 0);
+  if (entries != 0) kho::zero_bytes(redo_, entries * sizeof *redo_);
+}
+
+bool Records::redo_is_clear() const {
+  const auto* words = reinterpret_cast<const uint64_t*>(redo_);
+  return root_->redo_number == 0 &&
+         std::all_of(words, words + abi::kRedoPages * abi::kPageSize / sizeof *words,
+                     [](uint64_t word) { return word == 0; });
+}
+
 void Records::settle(AttachReport* report) {
   if (has_redo() && root_->redo_count != 0 && !mutant("redo-not-replayed")) {
     apply_redo();
     report->redo_applied = true;
+  }
+  if (!redo_is_clear()) {
+    clear_redo(abi::kMaxRedo);
+    report->redo_cleared = true;
   }
   for (size_t k = 0; k < kKinds; ++k) {
     const auto kind = static_cast<PoolKind>(k);
@@ -188,13 +206,18 @@ void Records::settle(AttachReport* report) {
         ++live_[k];
         return;
       }
-      if (slot.state == word_of(SlotState::kIntent)) ++report->undone;
-      if (slot.state == word_of(SlotState::kDying)) ++report->finished;
       if (is_zero(kind, slot)) {
         free_[k].push_back(address_of(&slot));
-      } else {
-        give_back(kind, slot);
+        return;
       }
+      if (slot.state == word_of(SlotState::kIntent)) {
+        ++report->undone;
+      } else if (slot.state == word_of(SlotState::kDying)) {
+        ++report->finished;
+      } else {
+        ++report->zeroed;
+      }
+      give_back(kind, slot);
     });
   }
   report->pages_reclaimed =
@@ -263,14 +286,15 @@ SlotHeader* Records::find_slot(PoolKind kind, uint64_t address) {
 Change::Change(Records& records) : records_(records), number_(records.root().committed + 1) {
   CHECK(!records_.changing_);
   records_.changing_ = true;
-  // The list of the change before is applied; from here on it must not be taken for valid.
-  kho::store_word(&records_.root_->redo_number, 0);
+  // The list of the change before is applied and cleared.
+  CHECK(records_.root_->redo_number == 0);
   std::atomic_signal_fence(std::memory_order_seq_cst);  // entries are plain stores: not before that
 }
 
 Change::~Change() {
   if (committed_) return;
   for (const Slot& slot : added_) records_.give_back(slot.kind, *slot.header);
+  records_.clear_redo(entries_);
   records_.changing_ = false;
 }
 
@@ -319,6 +343,7 @@ void Change::commit() {
   kho::store_word(&root.committed, number_);  // the point of no return of every change
   FAULT_POINT("luo.commit.after");
   records_.apply_redo();
+  records_.clear_redo(entries_);
   for (const Slot& slot : added_) ++records_.live_[static_cast<size_t>(slot.kind)];
   for (const Slot& slot : removed_) {
     --records_.live_[static_cast<size_t>(slot.kind)];

@@ -60,6 +60,8 @@ class Records {
     bool redo_applied = false;
     uint64_t undone = 0;    // INTENT slots given back
     uint64_t finished = 0;  // DYING slots freed
+    uint64_t zeroed = 0;    // slots in no state, or FREE and not zero
+    bool redo_cleared = false;
     uint64_t pages_reclaimed = 0;
   };
 
@@ -97,6 +99,10 @@ class Records {
   uint64_t count(abi::PoolKind kind) const { return live_[static_cast<size_t>(kind)]; }
   // Whether a page belongs to the pools: for fsck and the sweep of the owner kOwnerRecords.
   bool reaches(kho::Phys page) const;
+  // Every slot, whatever its state: for fsck.
+  void for_each_slot(abi::PoolKind kind, const std::function<void(abi::SlotHeader&)>& visit);
+  // Whether the redo list is empty, to the last byte, as it is between two changes.
+  bool redo_is_clear() const;
 
  private:
   friend class Change;
@@ -105,11 +111,11 @@ class Records {
   Status check_redo() const;
   bool has_redo() const;
   void apply_redo();
+  void clear_redo(uint64_t entries);
   void settle(AttachReport* report);
   Result<abi::SlotHeader*> take(abi::PoolKind kind);
   Status grow(abi::PoolKind kind);
   void give_back(abi::PoolKind kind, abi::SlotHeader& slot);
-  void for_each_slot(abi::PoolKind kind, const std::function<void(abi::SlotHeader&)>& visit);
   abi::SlotHeader* find_slot(abi::PoolKind kind, uint64_t address);
   static size_t slots_a_page(abi::PoolKind kind);
   size_t kind_of_page(uint64_t address) const;

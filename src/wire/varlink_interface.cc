@@ -112,7 +112,7 @@ class VarlinkInterfaceParser {
       } else {
         type.kind = VarlinkType::Kind::kEnum;
       }
-      type.fields.emplace_back(std::move(name), std::move(field));
+      type.fields.push_back({std::move(name), std::move(field)});
       if (!accept(",")) {
         TRY(expect(")"));
         return {};
@@ -164,7 +164,7 @@ Status VarlinkInterface::check_struct(const VarlinkType& type, const Json& json,
   }
   for (const auto& [name, value] : json.items()) {
     const bool known = std::any_of(type.fields.begin(), type.fields.end(),
-                                   [&](const auto& field) { return field.first == name; });
+                                   [&](const auto& field) { return field.name == name; });
     if (!known && !unknown_fields) return bad_param(prefix + name, "is unknown");
   }
   return {};

@@ -12,20 +12,26 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "wire/varlink.h"
 
 namespace outlive::wire {
 
+struct VarlinkField;
+
 struct VarlinkType {
   enum class Kind { kBool, kInt, kFloat, kString, kObject, kStruct, kEnum, kArray, kMap, kNamed };
   Kind kind = Kind::kObject;
   bool nullable = false;
-  std::string name;                                         // kNamed
-  std::vector<std::pair<std::string, VarlinkType>> fields;  // kStruct; kEnum: names only
-  std::vector<VarlinkType> element;                         // kArray, kMap: one
+  std::string name;                  // kNamed
+  std::vector<VarlinkField> fields;  // kStruct; kEnum: names only
+  std::vector<VarlinkType> element;  // kArray, kMap: one
+};
+
+struct VarlinkField {
+  std::string name;
+  VarlinkType type;
 };
 
 class VarlinkInterface {

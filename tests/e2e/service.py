@@ -68,7 +68,7 @@ class Service:
             signal.pause()
         if what == "veto":
             number = {name: value for value, name in p.STEPS.items()}[step]
-            self.device.veto(number, update, f"told to veto {step}")
+            self.device.veto(number, update, f"told to veto {step}{os.environ.get('VETO_WORDS', '')}")
             return True
         return False
 

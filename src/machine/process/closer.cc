@@ -114,6 +114,20 @@ int Closer::Job::code() const {
   return done ? fd.get() | kTake : fd.get();
 }
 
+std::vector<BorrowedFd> Closer::fds() const {
+  std::vector<BorrowedFd> list;
+  for (const auto& [uid, queue] : queues_) {
+    for (const Job& job : queue) list.push_back(job.fd);
+  }
+  for (const Job& job : sent_) list.push_back(job.fd);
+  for (const UniqueFd& pidfd : stuck_) list.emplace_back(pidfd);
+  if (process_ == nullptr) return list;
+  for (const UniqueFd* fd : {&process_->pidfd, &process_->read, &process_->write}) {
+    list.emplace_back(*fd);
+  }
+  return list;
+}
+
 void Closer::close(BorrowedFd fd) {
   put({uid_, fd, nullptr}, false);
 }

@@ -52,7 +52,9 @@ class Closer {
   size_t pending() const { return queued_ + sent_.size(); }
   uint64_t closed() const { return closed_; }      // in all
   uint64_t timeouts() const { return timeouts_; }  // closes that were killed
-  pid_t pid() const;                               // 0: no process now
+  // All that it has open, and what it is to close.
+  std::vector<BorrowedFd> fds() const;
+  pid_t pid() const;  // 0: no process now
 
   // Is this number in use: named by a record, or of the machine itself? Asked when a process was
   // killed in a close that may have been done or not. Unset: every number is.

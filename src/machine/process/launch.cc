@@ -16,6 +16,15 @@ void LaunchQueue::submit(LaunchSpec spec, Callback callback) {
   waiting_.push_back({std::move(spec), std::move(callback)});
 }
 
+std::vector<BorrowedFd> LaunchQueue::fds() const {
+  std::vector<BorrowedFd> list;
+  for (const Entry& entry : waiting_) {
+    if (entry.spec.program_fd.valid()) list.push_back(entry.spec.program_fd);
+    for (const LaunchFd& one : entry.spec.fds) list.push_back(one.fd);
+  }
+  return list;
+}
+
 void LaunchQueue::pump() {
   const abi::LaunchRequest& request = control_.block().launch;
   while (!waiting_.empty()) {

@@ -60,6 +60,8 @@ class LaunchQueue {
   // Once a turn, before Control::peek_exit() (a child's exit never comes before its launch then).
   void pump();
   bool idle() const { return waiting_.empty() && !in_flight_; }
+  // What is open for launches that wait.
+  std::vector<BorrowedFd> fds() const;
 
  private:
   struct Entry {

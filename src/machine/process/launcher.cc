@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/log.h"
@@ -34,6 +35,13 @@ Result<std::vector<std::string>> take_strings(std::string_view* text, uint64_t c
 
 }  // namespace
 
+// Arguments and environment of a service may be secrets: they are not kept for longer than it
+// takes.
+void Launcher::clear_text() {
+  abi::ControlBlock& block = control_.block();
+  memset(block.text, 0, std::min<size_t>(block.launch.text_size, sizeof block.text));
+}
+
 void Launcher::turn() {
   abi::LaunchRequest& request = control_.block().launch;
   const uint64_t number = load_word(request.request);
@@ -41,6 +49,7 @@ void Launcher::turn() {
   const Status status = launch();
   if (!status) log_warning("launch {}: {}", number, status.error().text());
   request.result = status ? 0 : status.error().code;
+  clear_text();
   store_word(request.done, number);
   control_.wake_worker();
 }
@@ -48,6 +57,7 @@ void Launcher::turn() {
 void Launcher::reset() {
   abi::LaunchRequest& request = control_.block().launch;
   request.result = ECANCELED;
+  clear_text();
   store_word(request.done, load_word(request.request));
 }
 

@@ -47,6 +47,7 @@ class Launcher {
  private:
   Result<LaunchPlan> read_request(std::vector<BorrowedFd>* fds, BorrowedFd* program) const;
   Status launch();
+  void clear_text();
   Status fill_window(const std::vector<BorrowedFd>& fds, BorrowedFd program);
   Status await_unshared(BorrowedFd pidfd);
 
