@@ -13,6 +13,7 @@
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
 #include "daemon/recorder.h"
+#include "daemon/saved_image.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
 
@@ -110,6 +111,7 @@ class Worker {
 Status Worker::attach() {
   const uint64_t begun = system_clock().now_ns();
   if (is_blank(input_.arena)) {
+    TRY(clear_arena(input_.arena));  // whoever was clearing it may have died in the middle
     arena_ = TRY(kho::Arena::create(input_.arena));
   } else {
     kho::AttachReport report;
@@ -135,6 +137,7 @@ Status Worker::attach() {
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
+  TRY(core_->files().verify());
   core_->updates().times = input_.config.times;
   TRY(recorder_.open(*arena_, input_.config.regions));
   log_info("worker {} attached in {} us: {} sessions, {} files", context_.start_number,
@@ -311,13 +314,54 @@ int Worker::run() {
   return 0;
 }
 
+// The header's count of attaches as it was: an attach that is refused is none.
+class EpochKept {
+ public:
+  explicit EpochKept(BorrowedFd arena) : arena_(arena) {
+    known_ = ::pread(arena.get(), &epoch_, sizeof epoch_, kAt) == sizeof epoch_;
+  }
+  void put_back() const {
+    if (known_ && ::pwrite(arena_.get(), &epoch_, sizeof epoch_, kAt) != sizeof epoch_) {
+      log_warning("the arena's epoch: {}", errno_name(errno));
+    }
+  }
+
+ private:
+  static constexpr off_t kAt = offsetof(abi::ArenaHeader, epoch);
+  BorrowedFd arena_;
+  uint64_t epoch_ = 0;
+  bool known_ = false;
+};
+
+// What was refused is saved, and then it is gone. False: it can't be saved, so it stays.
+bool make_way(const WorkerInput& input, machine::Control& control) {
+  const auto beat = [&] { control.beat(system_clock().now_ns()); };
+  const Result<std::string> saved =
+      save_image(input.arena, input.state_dir, system_clock().realtime_ns(), beat);
+  if (!saved) {
+    log_error("on-incoming-failure = fresh: the refused state can't be saved, so it is held: {}",
+              saved.error().text());
+    return false;
+  }
+  if (const Status cleared = clear_arena(input.arena); !cleared) {
+    log_error("on-incoming-failure = fresh: {}", cleared.error().text());
+    return false;
+  }
+  log_error(
+      "on-incoming-failure = fresh: the refused state is saved in {}, outlived starts empty; "
+      "what it held open can't be saved and is closed",
+      *saved);
+  return true;
+}
+
 }  // namespace
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
-  const auto hold_because = [&](std::string reason) {
-    return hold(
-        {context.control, input.runtime, input.control_listener, std::move(reason), !context.hold});
+  const Config& config = input.config;
+  const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
+    return hold({context.control, input.runtime, input.control_listener, std::move(reason),
+                 !context.hold, std::move(reboot), config.reboot_timeout_ns});
   };
   if (context.hold) {
     return hold_because(
@@ -326,17 +370,29 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                     context.control.block().worker_deaths, context.control.keeper_pid(),
                     context.control.keeper_pid()));
   }
-  Worker worker(input, context);
-  if (const Status attached = worker.attach(); !attached) {
+  const EpochKept epoch(input.arena);
+  auto worker = std::make_unique<Worker>(input, context);
+  Status attached = worker->attach();
+  if (!attached) {
     log_error("The incoming tree failed to initialize properly [{}], disabling live update",
               errno_name(attached.error().code));
-    return hold_because(attached.error().message);
+    log_error("inherited state refused: {}", attached.error().message);
+    worker.reset();  // the image is nobody's now
+    epoch.put_back();
+    if (config.on_incoming_failure != "fresh" || !make_way(input, context.control)) {
+      const bool reboot = config.on_incoming_failure == "reboot";
+      return hold_because(attached.error().message,
+                          reboot ? config.reboot_command : std::vector<std::string>());
+    }
+    worker = std::make_unique<Worker>(input, context);
+    attached = worker->attach();
   }
-  if (const Status started = worker.start(); !started) {
+  if (!attached) return hold_because(attached.error().message);
+  if (const Status started = worker->start(); !started) {
     log_error("start: {}", started.error().text());
     return EXIT_FAILURE;
   }
-  return worker.run();
+  return worker->run();
 }
 
 }  // namespace outlive::daemon
