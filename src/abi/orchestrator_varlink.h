@@ -295,6 +295,15 @@ method Log(service: ?string, previous: bool, lines: int, after: ?int) -> (
 # while sessions hold files, unless `force`.
 method Stop(request_id: string, service: ?string, daemon: bool, force: bool) -> ()
 
+# Replaces all services that run, in one barrier, and turns every session incoming; root and outlived's
+# own user only. Answers at once with how far it is: asked again with the same id it doesn't begin
+# again. Over when no service's `result` is "running". Busy: an update is going on.
+method Reboot(request_id: string) -> (
+  state: string,
+  live_update_number: int,
+  services: []UpdateSummary
+)
+
 # Ends a session, whoever holds it: its files are given up. `id` when several have that name.
 method EndSession(session: string, id: ?string) -> (files: int)
 

@@ -5,7 +5,7 @@ _outlive_names() { outlive list "$1" --names 2>/dev/null; }
 
 _outlive() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" i
-  local verbs="run update rollback plan status list timeline log stop end kho finalize-format fsck compat version"
+  local verbs="run update rollback plan status list timeline log stop end reboot kho finalize-format fsck compat version"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -48,6 +48,7 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
+      reboot) words="--soft --dry-run $common" ;;
       kho) words="dump save --image --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;

@@ -69,6 +69,7 @@ void add_verbs(CLI::App& app, Cli& cli) {
   add_log(app, cli);
   add_stop(app, cli);
   add_end(app, cli);
+  add_reboot(app, cli);
 #ifdef OUTLIVE_KHO_DEBUG
   add_kho(app, cli);
 #endif

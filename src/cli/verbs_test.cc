@@ -89,6 +89,24 @@ TEST_F(CliTest, AListThatNeverEndsIsLeft) {
   EXPECT_EQ(run({"list"}).code, kExitOk);
 }
 
+TEST_F(CliTest, RebootAsksUntilItIsOver) {
+  EXPECT_EQ(run({"reboot"}).code, kExitUsage) << "only --soft";
+  int asked = 0;
+  Json id;
+  fake_.on("Reboot", [&](const wire::VarlinkCall& call) {
+    if (++asked == 1) id = call.parameters["request_id"];
+    EXPECT_EQ(call.parameters["request_id"], id) << "or it would begin again";
+    Json one = {{"update", "5f"}, {"service", "web"}, {"step", "commit"}, {"result", "running"}};
+    if (asked == 3) one["result"] = "rolled back";
+    one["reason"] = asked == 3 ? Json("service 'b': no") : Json();
+    return wire::reply_text({{"state", "updated"}, {"live_update_number", 1}, {"services", {one}}});
+  });
+  const Ran ran = run({"reboot", "--soft"});
+  EXPECT_EQ(ran.code, kExitRolledBack) << ran.err;
+  EXPECT_NE(ran.out.find("service 'b': no"), std::string::npos);
+  EXPECT_EQ(asked, 3);
+}
+
 TEST_F(CliTest, End) {
   fake_.reply("EndSession", {{"files", 3}});
   const Ran ran = run({"end", "web.state", "--id", "4f"});

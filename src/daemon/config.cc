@@ -156,10 +156,16 @@ Status read_liveupdate(Table& table, Config& config) {
   TRY(table.number("lease-ms", lease_ms, kLongestLeaseMs));
   config.lease_ns = lease_ms * 1'000'000;
   TRY(table.text("on-incoming-failure", config.on_incoming_failure));
+  TRY(table.texts("reboot-command", config.reboot_command));
+  TRY(table.milliseconds("reboot-timeout-ms", config.reboot_timeout_ns));
   const std::string& policy = config.on_incoming_failure;
-  if (policy != "hold") {
+  if (policy != "hold" && policy != "fresh" && policy != "reboot") {
     return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
-                       "hold is expected: this version can do nothing else");
+                       "hold, fresh or reboot is expected");
+  }
+  if (policy == "reboot" && config.reboot_command.empty()) {
+    return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
+                       "reboot needs a reboot-command");
   }
   return table.done();
 }

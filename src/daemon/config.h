@@ -37,7 +37,9 @@ struct Config {
   uint64_t arena_max = uint64_t{1} << 30;
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
-  std::string on_incoming_failure = "hold";
+  std::string on_incoming_failure = "hold";  // or fresh, reboot
+  std::vector<std::string> reboot_command;
+  uint64_t reboot_timeout_ns = 60'000'000'000;
   uint64_t fds = 0;                          // 0: the hard limit
   uint64_t worker_deaths = 10;               // more within 10 s: hold mode
   uint64_t worker_timeout = 10'000'000'000;  // ns

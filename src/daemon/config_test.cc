@@ -10,6 +10,30 @@ std::string problem(std::string_view text) {
   return config ? "" : config.error().message;
 }
 
+TEST(Config, WhatBecomesOfBadInheritance) {
+  EXPECT_EQ(problem("[liveupdate]\non-incoming-failure = 'fresh'\n"), "");
+  EXPECT_NE(problem("[liveupdate]\non-incoming-failure = 'drop'\n").find("hold, fresh or reboot"),
+            std::string::npos);
+  EXPECT_NE(problem("[liveupdate]\non-incoming-failure = 'reboot'\n").find("reboot-command"),
+            std::string::npos);
+  const auto config = parse_config(
+      "[liveupdate]\non-incoming-failure = 'reboot'\nreboot-command = ['/sbin/reboot', '-f']\n",
+      "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->reboot_command, (std::vector<std::string>{"/sbin/reboot", "-f"}));
+}
+
+TEST(Config, Leases) {
+  const auto config = parse_config(
+      "[liveupdate]\nlease-ms = 5\n[services.a]\ncommand = ['/a']\nlease-ms = 0\n"
+      "[services.b]\ncommand = ['/b']\n",
+      "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->lease_ns, 5'000'000u);
+  EXPECT_EQ(config->services[0].spec.lease_ms, std::optional<uint64_t>(0));
+  EXPECT_EQ(config->services[1].spec.lease_ms, std::nullopt);
+}
+
 TEST(Config, AnEmptyFileIsTheDefaults) {
   const auto config = parse_config("", "f.toml");
   ASSERT_TRUE(config) << config.error().message;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "machine/process/control.h"
@@ -19,7 +20,9 @@ struct HoldInput {
   const wire::RuntimeDir& runtime;
   BorrowedFd control_listener;
   std::string reason;
-  bool refused;  // inherited state; false: deaths
+  bool refused;                                  // inherited state; false: deaths
+  std::vector<std::string> reboot_command = {};  // to be run meanwhile (rebooter.h); empty: none
+  uint64_t reboot_timeout_ns = 0;
 };
 
 // Serves until a stop is asked for; the exit code of the worker.

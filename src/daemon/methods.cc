@@ -64,6 +64,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"ListRegions", &Methods::list_regions},
       {"ListUpdates", &Methods::list_updates},
       {"EndSession", &Methods::end_session},
+      {"Reboot", &Methods::reboot},
       {"Timeline", &Methods::timeline},
       {"Log", &Methods::log},
 #ifdef OUTLIVE_KHO_DEBUG

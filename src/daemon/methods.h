@@ -7,6 +7,7 @@
 //   methods_list.cc      sessions, files, services, updates, regions, timeline, log
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
+//   methods_host.cc      Reboot
 //   methods_debug.cc     KhoDump, KhoSave (only with OUTLIVE_KHO_DEBUG)
 //   methods_fsck.cc      Fsck
 #pragma once
@@ -76,6 +77,7 @@ class Methods {
   Result<std::optional<Json>> list_services(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_regions(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_updates(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> reboot(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> end_session(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);

@@ -262,6 +262,7 @@ Result<Outcome> Requests::ready(Connection& connection, wire::Message& message) 
     outcome.after = [this, service] { supervisor_.service_ready(*service); };
     return outcome;
   }
+  if (parts_.core.updates().cancelled_for_all(*service, body.update)) return outcome;
   TRY(parts_.core.updates().expects(*service, address, generation, step, body.update));
   // The next step comes after the reply: it may send events on this very connection.
   outcome.after = [this, service, address, generation, step, update = body.update] {
@@ -274,6 +275,7 @@ Result<Outcome> Requests::ready(Connection& connection, wire::Message& message) 
 Result<Outcome> Requests::veto(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::StepRequest>(message.body));
   abi::ServiceSlot* service = TRY(service_of(connection));
+  if (parts_.core.updates().cancelled_for_all(*service, body.update)) return done();
   TRY(parts_.core.updates().veto(*service, connection.address, connection.slot->generation,
                                  static_cast<abi::Step>(body.step), body.update,
                                  wire::text_of(body.reason)));

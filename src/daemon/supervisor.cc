@@ -112,7 +112,9 @@ void Supervisor::start() {
         break;
       case ServiceState::kRunning:
         // The worker before noted the end of its process, and died before what follows from it.
-        if (service->current.pid == 0) go_on(*service);
+        if (service->current.pid == 0 && !parts_->core.updates().restarts(*service)) {
+          go_on(*service);
+        }
         break;
       case ServiceState::kStopping:
         service->current.pid == 0 ? stop(*service) : terminate(*service);

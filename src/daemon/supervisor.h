@@ -90,6 +90,7 @@ class Supervisor final : public luo::UpdateHost {
   void retire(const abi::ProcessWords& process) override;
   bool alive(const abi::ProcessWords& process) override;
   void drop_generation(const abi::ServiceSlot& service, uint64_t generation) override;
+  void start_anew(abi::ServiceSlot& service) override;
   void progress(const abi::UpdateSlot& update) override { observer.update_progress(update); }
   void over(const abi::UpdateSlot& update) override { observer.update_over(update); }
   void idle(abi::ServiceSlot& service) override;

@@ -70,6 +70,12 @@ Status Supervisor::start_successor(abi::ServiceSlot& service, abi::UpdateSlot& u
   return {};
 }
 
+void Supervisor::start_anew(abi::ServiceSlot& service) {
+  // The commit has let go of sessions of no service, too: their leases begin.
+  parts_->core.leases().load();
+  launch(service);
+}
+
 std::vector<luo::Participant> Supervisor::participants(const abi::ServiceSlot& service,
                                                        uint64_t generation) {
   return device_->participants(parts_->core.services().address_of(service), generation);

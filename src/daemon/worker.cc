@@ -16,6 +16,7 @@
 #include "daemon/hold_server.h"
 #include "daemon/ledger.h"
 #include "daemon/recorder.h"
+#include "daemon/saved_image.h"
 #include "daemon/self_update.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
@@ -120,6 +121,7 @@ class Worker {
 Status Worker::attach() {
   const uint64_t begun = system_clock().now_ns();
   if (is_blank(input_.arena)) {
+    TRY(clear_arena(input_.arena));  // whoever was clearing it may have died in the middle
     arena_ = TRY(kho::Arena::create(input_.arena));
   } else {
     kho::AttachReport& report = arena_report_;
@@ -146,6 +148,7 @@ Status Worker::attach() {
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
+  TRY(core_->files().verify());
   core_->updates().times = input_.config.times;
   ledger_ = std::make_unique<Ledger>(control_, core_->records(), context_.start_number == 1);
   ledger_->add(arena_report_.reclaimed_folios, arena_report_.tracker_corrections, 0);
@@ -367,13 +370,54 @@ int Worker::run() {
   return 0;
 }
 
+// The header's count of attaches as it was: an attach that is refused is none.
+class EpochKept {
+ public:
+  explicit EpochKept(BorrowedFd arena) : arena_(arena) {
+    known_ = ::pread(arena.get(), &epoch_, sizeof epoch_, kAt) == sizeof epoch_;
+  }
+  void put_back() const {
+    if (known_ && ::pwrite(arena_.get(), &epoch_, sizeof epoch_, kAt) != sizeof epoch_) {
+      log_warning("the arena's epoch: {}", errno_name(errno));
+    }
+  }
+
+ private:
+  static constexpr off_t kAt = offsetof(abi::ArenaHeader, epoch);
+  BorrowedFd arena_;
+  uint64_t epoch_ = 0;
+  bool known_ = false;
+};
+
+// What was refused is saved, and then it is gone. False: it can't be saved, so it stays.
+bool make_way(const WorkerInput& input, machine::Control& control) {
+  const auto beat = [&] { control.beat(system_clock().now_ns()); };
+  const Result<std::string> saved =
+      save_image(input.arena, input.state_dir, system_clock().realtime_ns(), beat);
+  if (!saved) {
+    log_error("on-incoming-failure = fresh: the refused state can't be saved, so it is held: {}",
+              saved.error().text());
+    return false;
+  }
+  if (const Status cleared = clear_arena(input.arena); !cleared) {
+    log_error("on-incoming-failure = fresh: {}", cleared.error().text());
+    return false;
+  }
+  log_error(
+      "on-incoming-failure = fresh: the refused state is saved in {}, outlived starts empty; "
+      "what it held open can't be saved and is closed",
+      *saved);
+  return true;
+}
+
 }  // namespace
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
-  const auto hold_because = [&](std::string reason) {
-    return hold(
-        {context.control, input.runtime, input.control_listener, std::move(reason), !context.hold});
+  const Config& config = input.config;
+  const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
+    return hold({context.control, input.runtime, input.control_listener, std::move(reason),
+                 !context.hold, std::move(reboot), config.reboot_timeout_ns});
   };
   if (context.hold) {
     return hold_because(
@@ -382,25 +426,38 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                     context.control.block().worker_deaths, context.control.keeper_pid(),
                     context.control.keeper_pid()));
   }
-  Worker worker(input, context);
+  const EpochKept epoch(input.arena);
+  auto worker = std::make_unique<Worker>(input, context);
   if (context.undecided) {
     break_at(BreakAt::kWorker);
-    Status taken = worker.attach();
-    if (taken) taken = worker.commit();
+    Status taken = worker->attach();
+    if (taken) taken = worker->commit();
     if (!taken) {
       machine::Takeover(context.control).give_reason(taken.error().message);
       ::_exit(EXIT_FAILURE);  // no destructor: what it has is the old binary's
     }
-  } else if (const Status attached = worker.attach(); !attached) {
+  }
+  Status attached = context.undecided ? Status() : worker->attach();
+  if (!attached) {
     log_error("The incoming tree failed to initialize properly [{}], disabling live update",
               errno_name(attached.error().code));
-    return hold_because(attached.error().message);
+    log_error("inherited state refused: {}", attached.error().message);
+    worker.reset();  // the image is nobody's now
+    epoch.put_back();
+    if (config.on_incoming_failure != "fresh" || !make_way(input, context.control)) {
+      const bool reboot = config.on_incoming_failure == "reboot";
+      return hold_because(attached.error().message,
+                          reboot ? config.reboot_command : std::vector<std::string>());
+    }
+    worker = std::make_unique<Worker>(input, context);
+    attached = worker->attach();
   }
-  if (const Status started = worker.start(); !started) {
+  if (!attached) return hold_because(attached.error().message);
+  if (const Status started = worker->start(); !started) {
     log_error("start: {}", started.error().text());
     return EXIT_FAILURE;
   }
-  return worker.run();
+  return worker->run();
 }
 
 }  // namespace outlive::daemon

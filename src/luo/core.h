@@ -55,7 +55,7 @@ class Core {
   // Fds that LIVE records name.
   std::vector<BorrowedFd> named_fds();
   // The host's state: normal, or updated while anything inherited waits.
-  State state() const { return state_; }
+  State state() { return state_ == State::kNormal ? updates_.host_state() : state_; }
   State& state_word() { return state_; }
 
  private:

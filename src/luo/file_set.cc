@@ -81,6 +81,29 @@ Status Files::load() {
   return {};
 }
 
+Status Files::verify() {
+  Status status;
+  context_.records->for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    if (!status) return;
+    const auto wrong = [&](std::string_view why) {
+      status = fail(EUCLEAN, "session '{}' file {:#x}: fd {} {}", sessions_.at(slot.session)->name,
+                    slot.token, slot.fd, why);
+    };
+    if (slot.fd < 0 || slot.fd > INT32_MAX) return wrong("is none");
+    const BorrowedFd fd(static_cast<int>(slot.fd));
+    const Result<FileFacts> facts = context_.classify_to_preserve(fd);
+    if (!facts) return wrong("is " + facts.error().message);
+    const bool known = slot.device != 0 || slot.inode != 0;
+    if (known && (facts->device != slot.device || facts->inode != slot.inode)) {
+      return wrong("is another file");
+    }
+    if (!known && !handler_of(slot)->can_preserve(*facts)) {
+      return wrong(fmt::format("is no file for '{}'", handler_of(slot)->compatible()));
+    }
+  });
+  return status;
+}
+
 // For the text of a refusal.
 std::string Files::describe(BorrowedFd fd) const {
   const Result<FileFacts> facts = context_.classify(fd);

@@ -38,6 +38,10 @@ class Files {
       : context_(context), sessions_(sessions), flbs_(flbs) {}
   // Builds the identity index; removes files whose session is gone. EUCLEAN: a handler is missing.
   Status load();
+  // Whether each held fd is what its record says; only where the table is the records' own.
+  // EUCLEAN. Looks at nothing that a client could change: a client must not be able to bring us to
+  // refuse.
+  Status verify();
 
   class Preserving {
    public:

@@ -310,5 +310,28 @@ TEST(FileSet, AttachWithAForeignGlobalStateIsRefused) {
   EXPECT_EQ(code_of(w.reattach()), EUCLEAN);
 }
 
+TEST(Files, VerifyKnowsWhatItHolds) {
+  LuoWorld w;
+  Session& s = w.session("s");
+  const BorrowedFd memfd = w.fds.make(FileKind::kMemfd);
+  const BorrowedFd other = w.fds.make(FileKind::kMemfd);
+  const BorrowedFd pipe = w.fds.make(FileKind::kPipe);
+  ASSERT_TRUE(w.preserve(s, {{1, memfd}, {2, other}, {3, pipe}}));
+  EXPECT_TRUE(w.core->files().verify());
+  const auto with_fd = [&](uint64_t token, int64_t fd) {
+    abi::FileSlot& slot = *s.files.find(token);
+    const int64_t before = slot.fd;
+    slot.fd = fd;
+    const Status verified = w.core->files().verify();
+    slot.fd = before;
+    return verified ? "" : verified.error().message;
+  };
+  EXPECT_NE(with_fd(1, 9999).find("not open"), std::string::npos);
+  EXPECT_NE(with_fd(1, -1).find("is none"), std::string::npos);
+  EXPECT_NE(with_fd(1, other.get()).find("is another file"), std::string::npos);
+  EXPECT_NE(with_fd(3, memfd.get()).find("is no file for 'pipe'"), std::string::npos);
+  EXPECT_TRUE(w.core->files().verify());
+}
+
 }  // namespace
 }  // namespace outlive::luo

@@ -16,6 +16,7 @@ class NoUpdates : public UpdateHost {
   void retire(const abi::ProcessWords&) override {}
   bool alive(const abi::ProcessWords&) override { return false; }
   void drop_generation(const abi::ServiceSlot&, uint64_t) override {}
+  void start_anew(abi::ServiceSlot&) override {}
   void progress(const abi::UpdateSlot&) override {}
   void over(const abi::UpdateSlot&) override {}
   void idle(abi::ServiceSlot&) override {}

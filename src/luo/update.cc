@@ -88,12 +88,13 @@ void Updates::prepare(Active& update) {
   enter(update, UpdateStep::kPrepare, times.prepare);
   update.old_side = host_.participants(*update.service, update.service->generation);
   ask(update, Step::kPrepare);
-  if (update.waiting.empty()) preview(update);
+  if (update.waiting.empty() && !of_host(update)) preview(update);
 }
 
 //    A successor that looks ahead sees what the old one has preserved in prepare: connections,
 //    above all. What it fetches now is not fetched in the blackout.
 void Updates::preview(Active& update) {
+  if (of_host(update)) return host_prepared();
   update.previewing = true;
   for (const Participant& one :
        host_.participants(*update.service, update.service->generation + 1)) {
@@ -123,6 +124,7 @@ void Updates::freeze(Active& update) {
 // 5. offer: handlers freeze, first to last; one store makes the sessions retrievable.
 //    From here on the old one touches neither memory nor sockets, and the successor only reads.
 void Updates::offer(Active& update) {
+  if (of_host(update)) return host_frozen();
   const uint64_t begun = now();
   if (Status frozen = files_.freeze(sessions_of(*update.service)); !frozen) {
     begin_cancel(update, frozen.error().code, frozen.error().message);
@@ -228,6 +230,7 @@ void Updates::done(Active& update) {
 
 void Updates::begin_cancel(Active& update, int code, std::string reason) {
   if (update.cancelling) return;
+  if (of_host(update)) return cancel_host(update, code, reason);
   update.cancelling = true;
   update.code = code;
   update.reason = std::move(reason);

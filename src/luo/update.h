@@ -1,5 +1,6 @@
 // An update of scope `service`: replaces one service by its next version. update.cc reads as the
-// list of its steps (update_news.cc: what it hears, a new worker, questions):
+// list of its steps (update_news.cc: what it hears, a new worker, questions; host_update.cc: of
+// scope `host`, the barrier of all services):
 //
 //   plan -> start -> prepare -> freeze -> offer -> commit -> finish -> retire -> done
 //                 \______ any failure: cancel ______/
@@ -58,6 +59,8 @@ class UpdateHost {
   virtual bool alive(const abi::ProcessWords& process) = 0;
   // The connections of this generation are of no use any more (a cancelled successor's).
   virtual void drop_generation(const abi::ServiceSlot& service, uint64_t generation) = 0;
+  // Of scope host, when the old one is gone: starts the service from its record.
+  virtual void start_anew(abi::ServiceSlot& service) = 0;
   virtual void progress(const abi::UpdateSlot& update) = 0;  // a step was taken
   virtual void over(const abi::UpdateSlot& update) = 0;      // finished or cancelled: the result
   virtual void idle(abi::ServiceSlot& service) = 0;          // the next one may begin
@@ -79,6 +82,17 @@ class Updates {
   };
   // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
   Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
+
+  // Of scope host: one record for each service that runs, all with this request id. EBUSY: one of
+  // them is being updated, started or stopped; EINVAL: none runs; E2BIG; ENOSPC.
+  Result<std::vector<abi::UpdateSlot*>> begin_host(const uint64_t (&request_id)[2]);
+  // undefined never; normal: no update of scope host, or all of them are finished.
+  State host_state();
+  // This one was cancelled because of another service: an answer to it crosses the `cancel` that is
+  // on its way, and is no error.
+  bool cancelled_for_all(const abi::ServiceSlot& service, uint64_t update);
+  // Committed, and nobody of it runs until the update starts the next one.
+  bool restarts(const abi::ServiceSlot& service);
 
   // News.
   void successor_started(abi::UpdateSlot& update, const abi::ProcessWords& process);
@@ -152,6 +166,20 @@ class Updates {
   void done(Active& update);
   void begin_cancel(Active& update, int code, std::string reason);
   void end_cancel(Active& update);
+
+  // host_update.cc
+  static bool of_host(const Active& update);
+  Result<std::vector<abi::ServiceSlot*>> plan_host();
+  size_t host_words(size_t services);
+  std::vector<Session*> plain_sessions();
+  std::vector<abi::ServiceSlot*> host_members(bool before_commit);
+  bool host_all_at(abi::UpdateStep step);
+  void host_prepared();
+  void host_frozen();
+  void host_commit();
+  void host_retire(Active& update);
+  void host_start_anew(Active& update);
+  void cancel_host(const Active& first, int code, const std::string& reason);
 
   void enter(Active& update, abi::UpdateStep step, uint64_t timeout_ns);
   void answered(Active& update, uint64_t connection);

@@ -60,6 +60,9 @@ class FakeHost : public UpdateHost {
       return one.second.service == address_of(service) && one.second.generation == generation;
     });
   }
+  void start_anew(abi::ServiceSlot& service) override {
+    note(fmt::format("start {} anew", service.name));
+  }
   void progress(const abi::UpdateSlot& update) override {
     steps.push_back(static_cast<abi::UpdateStep>(update.step));
   }

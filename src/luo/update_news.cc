@@ -122,6 +122,7 @@ bool Updates::process_ended(abi::ServiceSlot& service, int64_t pid, std::string_
   }
   if (at >= UpdateStep::kCommit && pid == update->slot->old.pid) {
     if (at == UpdateStep::kRetire) done(*update);
+    if (at == UpdateStep::kCommit && of_host(*update)) host_start_anew(*update);
     return true;  // else: it left early; retire() will see that
   }
   if (at < UpdateStep::kCommit && pid == service.current.pid) {
@@ -134,7 +135,7 @@ bool Updates::process_ended(abi::ServiceSlot& service, int64_t pid, std::string_
 
 void Updates::sessions_changed(abi::ServiceSlot& service) {
   Active* update = active_of(service);
-  if (update == nullptr || any_incoming(service)) return;
+  if (update == nullptr || any_incoming(service) || restarts(service)) return;
   if (static_cast<UpdateStep>(update->slot->step) == UpdateStep::kCommit) finish(*update);
 }
 
@@ -181,9 +182,16 @@ void Updates::tick(uint64_t now_ns) {
     if (update.deadline_ns == 0 || now_ns < update.deadline_ns) continue;
     const auto at = static_cast<UpdateStep>(update.slot->step);
     if (at < UpdateStep::kCommit) {
+      const bool all = of_host(update);
       begin_cancel(
           update, ETIMEDOUT,
           fmt::format("{} did not answer {} in time", waiting_for(*update.slot), name_of(at)));
+      if (all) return;  // it may have removed several from the map
+    } else if (restarts(*update.service)) {
+      log_warning("update {:x}: the old one of '{}' did not leave, it is killed",
+                  update.slot->header.id, update.service->name);
+      update.deadline_ns = 0;
+      host_.kill(update.slot->old);
     } else if (at == UpdateStep::kRetire) {
       log_warning("update {:x}: the old one of '{}' did not leave, it is killed",
                   update.slot->header.id, update.service->name);
@@ -238,6 +246,9 @@ Status Updates::load() {
 }
 
 void Updates::resume() {
+  if (const auto members = host_members(true); !members.empty()) {
+    begin_cancel(*active_of(*members.front()), EAGAIN, "outlived's worker was replaced");
+  }
   for (auto it = active_.begin(); it != active_.end();) {
     Active& update = it->second;
     ++it;
@@ -245,6 +256,8 @@ void Updates::resume() {
     if (at < UpdateStep::kCommit) {
       update.again = true;
       begin_cancel(update, EAGAIN, "outlived's worker was replaced");
+    } else if (restarts(*update.service)) {
+      host_retire(update);
     } else if (at == UpdateStep::kCommit) {
       update.deadline_ns = now() + times.finish;
       for (const Participant& one :

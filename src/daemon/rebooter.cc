@@ -1,0 +1,50 @@
+#include "daemon/rebooter.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+
+namespace outlive::daemon {
+
+Rebooter::Rebooter(machine::Control& control, std::vector<std::string> command, uint64_t timeout_ns)
+    : control_(control),
+      launches_(control),
+      command_(std::move(command)),
+      timeout_ns_(timeout_ns),
+      over_(command_.empty()) {}
+
+void Rebooter::turn(uint64_t now_ns) {
+  launches_.pump();
+  if (over_ || now_ns < next_ns_) return;
+  if (tries_ == kTries) {
+    log_error("on-incoming-failure = reboot: still here after {} tries of '{}': holding", kTries,
+              command_[0]);
+    over_ = true;
+    return;
+  }
+  ++tries_;
+  next_ns_ = now_ns + timeout_ns_;
+  log_error("on-incoming-failure = reboot: running '{}', try {} of {}", command_[0], tries_,
+            kTries);
+  start();
+}
+
+void Rebooter::start() {
+  machine::LaunchSpec launch;
+  launch.program = command_[0];
+  launch.argv = command_;
+  launch.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  launch.uid = geteuid();
+  launch.gid = getegid();
+  launches_.submit(std::move(launch), [this](Result<machine::Launched> launched) {
+    if (!launched) {
+      log_error("'{}': {}", command_[0], launched.error().message);
+      return;
+    }
+    if (const Status opened = machine::open_gate(control_, launched->pid); !opened) {
+      log_error("'{}': {}", command_[0], opened.error().message);
+    }
+  });
+}
+
+}  // namespace outlive::daemon

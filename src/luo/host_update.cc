@@ -1,0 +1,281 @@
+// An update of scope `host`: all of user space. Every service that runs takes part in one barrier:
+//
+//   begin -> prepare all -> freeze all -> commit, one store for all -> each: retire the old one,
+//   start it anew from its record -> it retrieves and adopts -> finish
+//                \______ any failure of anyone: cancel all ______/
+//
+// Each service has an update record of its own (scope host, one request id for all of them), and
+// what it hears is heard as in any update (update_news.cc). Only what one may not do before all the
+// others can is here.
+// Happy path:   nobody is frozen before all are prepared; nothing is given up before all are
+//               frozen.
+// Unhappy path: veto, death, deadline, a handler that won't freeze, a new worker, before commit:
+//               everyone gets `cancel`, handlers unfreeze, last first. After it each service is on
+//               its own: one that doesn't come up is restarted as its policy says, and what it had
+//               stays offered.
+// Of no service: sessions of other clients turn incoming with the same store; who holds them gets
+//               ESTALE.
+#include <algorithm>
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "luo/update.h"
+
+namespace outlive::luo {
+
+using abi::Step;
+using abi::UpdateStep;
+
+namespace {
+constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
+constexpr size_t kWordsAService = 24;  // of a commit, at most
+constexpr size_t kWordsASession = 3;   // and one for each who holds it
+}  // namespace
+
+// Plan: services that run and have nothing else going on; a commit that fits into one change.
+Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
+  std::vector<abi::ServiceSlot*> list;
+  Status status;
+  services_.for_each([&](abi::ServiceSlot& service) {
+    if (!status) return;
+    if (service.active_update != 0) {
+      status = fail(EBUSY, "service '{}': an update is running", service.name);
+    } else if (service.state == static_cast<uint64_t>(abi::ServiceState::kRunning)) {
+      status = plan(service);
+      list.push_back(&service);
+    } else if (service.current.pid != 0) {
+      status = fail(EBUSY, "service '{}' is about to start or to stop", service.name);
+    }
+  });
+  TRY(std::move(status));
+  if (list.empty()) return fail(EINVAL, "no service runs");
+  if (host_words(list.size()) > abi::kMaxRedo) {
+    return fail(E2BIG, "{} services and the sessions beside them are too many for one commit",
+                list.size());
+  }
+  std::sort(list.begin(), list.end(),
+            [](const auto* a, const auto* b) { return a->header.id < b->header.id; });
+  return list;
+}
+
+size_t Updates::host_words(size_t services) {
+  size_t words = 8 + services * kWordsAService;
+  for (const Session* session : plain_sessions()) {
+    words += kWordsASession + session->holders.size();
+  }
+  return words;
+}
+
+std::vector<Session*> Updates::plain_sessions() {
+  std::vector<Session*> list;
+  sessions_.for_each([&](Session& session) {
+    if (session.slot->service == 0) list.push_back(&session);
+  });
+  return list;
+}
+
+Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&request_id)[2]) {
+  const std::vector<abi::ServiceSlot*> services = TRY(plan_host());
+  for (const abi::ServiceSlot* service : services) forget_oldest(*service);
+  std::vector<abi::UpdateSlot*> made;
+  {
+    Change change(*context_.records);
+    for (abi::ServiceSlot* service : services) {
+      auto* slot = TRY(change.add<abi::UpdateSlot>());
+      slot->service = services_.address_of(*service);
+      slot->scope = static_cast<uint64_t>(Scope::kHost);
+      slot->step = static_cast<uint64_t>(UpdateStep::kPlan);
+      slot->state = static_cast<uint64_t>(State::kNormal);
+      slot->from_generation = service->generation;
+      slot->successor = kNoProcess;
+      slot->old = kNoProcess;
+      slot->request_id[0] = request_id[0];
+      slot->request_id[1] = request_id[1];
+      slot->attempts = 1;
+      slot->started_ns = context_.clock->realtime_ns();
+      change.set(service->active_update, context_.records->address_of(slot));
+      made.push_back(slot);
+    }
+    change.commit();
+  }
+  log_notice("update {:x}: of the host, {} services", made.front()->header.id, made.size());
+  for (size_t i = 0; i < made.size(); ++i) {
+    const auto page = Timeline::make(context_.records->arena(), made[i]->header.id);
+    Change change(*context_.records);
+    change.set(made[i]->timeline, page ? page->value : 0);
+    change.commit();
+    active_[made[i]->service] =
+        Active{.slot = made[i], .service = services[i], .timeline = timeline(*made[i])};
+  }
+  for (const abi::ServiceSlot* service : services) prepare(*active_of(*service));
+  host_prepared();
+  return made;
+}
+
+bool Updates::of_host(const Active& update) {
+  return update.slot->scope == static_cast<uint64_t>(Scope::kHost);
+}
+
+// In order of their making; those before commit, or all.
+std::vector<abi::ServiceSlot*> Updates::host_members(bool before_commit) {
+  std::vector<const Active*> list;
+  for (const auto& [address, update] : active_) {
+    const bool early = update.slot->step < static_cast<uint64_t>(UpdateStep::kCommit);
+    if (of_host(update) && (early || !before_commit)) list.push_back(&update);
+  }
+  std::sort(list.begin(), list.end(),
+            [](const auto* a, const auto* b) { return a->slot->header.id < b->slot->header.id; });
+  std::vector<abi::ServiceSlot*> services;
+  for (const Active* update : list) services.push_back(update->service);
+  return services;
+}
+
+// Everyone has come to this step and has answered it.
+bool Updates::host_all_at(UpdateStep step) {
+  const std::vector<abi::ServiceSlot*> members = host_members(true);
+  return !members.empty() && std::ranges::all_of(members, [&](const abi::ServiceSlot* service) {
+    const Active& update = *active_of(*service);
+    return !update.cancelling && update.waiting.empty() &&
+           update.slot->step == static_cast<uint64_t>(step);
+  });
+}
+
+// Nobody is frozen before all are prepared.
+void Updates::host_prepared() {
+  if (!host_all_at(UpdateStep::kPrepare)) return;
+  for (const abi::ServiceSlot* service : host_members(true)) {
+    Active* update = active_of(*service);
+    if (update == nullptr) return;  // one before it could not: all are cancelled
+    freeze(*update);
+  }
+}
+
+// All that they could still say they have said. Now the handlers; the blackout goes on.
+void Updates::host_frozen() {
+  if (!host_all_at(UpdateStep::kFreeze)) return;
+  for (const abi::ServiceSlot* service : host_members(true)) {
+    Active& update = *active_of(*service);
+    const uint64_t begun = now();
+    if (Status frozen = files_.freeze(sessions_of(*service)); !frozen) {
+      begin_cancel(update, frozen.error().code, frozen.error().message);
+      return;
+    }
+    update.timeline.end(update.timeline.begin("handlers", "freeze", begun), now());
+    enter(update, UpdateStep::kOffer, times.adopt);
+  }
+  FAULT_POINT("luo.host.frozen");
+  if (host_words(host_members(true).size()) > abi::kMaxRedo) {
+    begin_cancel(*active_of(*host_members(true).front()), E2BIG,
+                 "too many sessions beside the services for one commit");
+    return;
+  }
+  host_commit();
+}
+
+// The point of no return, one store for all: outgoing is incoming. Beyond it nobody who ran before
+// may touch anything that was preserved.
+void Updates::host_commit() {
+  const std::vector<abi::ServiceSlot*> members = host_members(true);
+  std::vector<int64_t> binaries;
+  {
+    Change change(*context_.records);
+    for (abi::ServiceSlot* service : members) {
+      Active& update = *active_of(*service);
+      abi::ProcessWords old = service->current;
+      binaries.push_back(std::exchange(old.binary_fd, -1));
+      switch_state(update, Event::kCommit, change);
+      services_.generation_passed(change, *service);
+      change.set(update.slot->old, old);
+      change.set(service->current, kNoProcess);
+      change.set(service->updates, service->updates + 1);
+      change.set(service->recent_deaths, 0);
+      change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kCommit));
+    }
+    for (Session* session : plain_sessions()) {
+      change.set(session->slot->generation, abi::kIncomingGeneration);
+      if (session->slot->orphaned_ns == 0) {
+        change.set(session->slot->orphaned_ns, context_.clock->steady_ns());
+      }
+      for (const Holder& holder : session->holders) {
+        auto* connection = context_.records->find<abi::ConnectionSlot>(holder.connection);
+        if (connection != nullptr) change.set(connection->session, 0);
+      }
+      session->holders.clear();
+    }
+    uint64_t& number = context_.records->root().live_update_number;
+    change.set(number, number + 1);
+    FAULT_POINT("luo.host.commit");
+    change.commit();
+  }
+  log_notice("update of the host committed: live update number {}",
+             context_.records->root().live_update_number);
+  for (const int64_t fd : binaries) {
+    if (fd >= 0) context_.release(BorrowedFd(static_cast<int>(fd)));
+  }
+  for (abi::ServiceSlot* service : members) {
+    if (Active* update = active_of(*service)) host_retire(*update);
+  }
+}
+
+// The old one leaves; when it is gone its service is started anew.
+void Updates::host_retire(Active& update) {
+  if (!host_.alive(update.slot->old)) return host_start_anew(update);
+  update.waiting.clear();
+  update.deadline_ns = now() + times.retire;
+  update.timeline.begin("old", "retire", now());
+  for (const Participant& one : host_.participants(*update.service, update.slot->from_generation)) {
+    host_.send_event(one.connection, Step::kRetire, update.slot->header.id, update.deadline_ns, "");
+  }
+  host_.retire(update.slot->old);
+  host_.progress(*update.slot);
+}
+
+void Updates::host_start_anew(Active& update) {
+  update.timeline.end("old", "retire", now());
+  update.deadline_ns = now() + times.finish;
+  host_.start_anew(*update.service);
+  if (!any_incoming(*update.service)) finish(update);
+}
+
+// One that can't is enough: everyone goes on as before, the last one first.
+void Updates::cancel_host(const Active& first, int code, const std::string& reason) {
+  const std::string why = fmt::format("service '{}': {}", first.service->name, reason);
+  std::vector<abi::ServiceSlot*> members = host_members(true);
+  std::ranges::reverse(members);
+  for (const abi::ServiceSlot* service : members) {  // first of all: nobody takes a step any more
+    Active& update = *active_of(*service);
+    update.cancelling = true;
+    update.code = code;
+    update.reason = why;
+    update.waiting.clear();
+    update.deadline_ns = 0;
+    update.timeline.begin("outlived", "cancel", now());
+  }
+  log_warning("update of the host cancelled: {}", why);
+  for (const abi::ServiceSlot* service : members) {
+    if (Active* update = active_of(*service)) end_cancel(*update);
+  }
+}
+
+bool Updates::cancelled_for_all(const abi::ServiceSlot& service, uint64_t id) {
+  const abi::UpdateSlot* slot = find(id);
+  return slot != nullptr && slot->service == services_.address_of(service) &&
+         slot->scope == static_cast<uint64_t>(Scope::kHost) &&
+         slot->step == static_cast<uint64_t>(UpdateStep::kCancelled);
+}
+
+bool Updates::restarts(const abi::ServiceSlot& service) {
+  const Active* update = active_of(service);
+  return update != nullptr && of_host(*update) && service.current.pid == 0 &&
+         update->slot->step == static_cast<uint64_t>(UpdateStep::kCommit);
+}
+
+State Updates::host_state() {
+  State state = State::kNormal;
+  for (const abi::ServiceSlot* service : host_members(false)) {
+    state = std::max(state, static_cast<State>(active_of(*service)->slot->state));
+  }
+  return state;
+}
+
+}  // namespace outlive::luo
