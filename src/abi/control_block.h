@@ -97,6 +97,13 @@ struct ControlBlock {
   uint64_t call_in_work;    // worker: digest of the call
   uint64_t suspect_call;    // worker: digest of the call in work at the last death
   uint64_t suspect_deaths;  // worker: deaths in a row that it was in work at
+  // The service manager.
+  uint64_t told_keeper;   // worker: pid of the keeper that it was told of (MAINPID)
+  uint64_t store_mark;    // worker: every fd of a change up to this one is in its fd store
+  uint64_t store_failed;  // worker: 1: the fd store is given up
+  uint64_t table_epoch;   // worker: RecordsRoot::fd_epoch of this table, 0: that of the records
+  uint64_t children_taken_on;  // worker: entries of children[] that it made itself (launch = 0): of
+                               // processes that another outlived launched
   ExitEntry exits[kExitRing];
   ChildEntry children[kMaxChildren];
   LaunchRequest launch;
@@ -107,9 +114,9 @@ static_assert(sizeof(ChildEntry) == 40);
 static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
 static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
 static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
-static_assert(offsetof(ControlBlock, exits) == 256);
+static_assert(offsetof(ControlBlock, exits) == 296);
 static_assert(sizeof(ControlBlock) ==
-              256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
+              296 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.

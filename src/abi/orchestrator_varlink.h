@@ -203,7 +203,8 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
 # refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
-# is held all the same: the worker died too often. `log`: its last words.
+# is held all the same: the worker died too often. `fd_store`: what the
+# service manager's fd store holds of it, null: it is not used. `log`: its last words.
 method Status() -> (
   state: string,
   in_progress: bool,
@@ -225,6 +226,7 @@ method Status() -> (
   kho_enabled: bool,
   liveupdate_enabled: bool,
   confinement: ?string,
+  fd_store: ?string,
   log: ?[]string
 )
 

@@ -35,6 +35,7 @@ struct Config {
   uint64_t arena_max = uint64_t{1} << 30;
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
+  std::string fd_store = "auto";  // auto, on, off: the service manager's
   std::string on_incoming_failure = "hold";
   uint64_t fds = 0;                          // 0: the hard limit
   uint64_t worker_deaths = 10;               // more within 10 s: hold mode

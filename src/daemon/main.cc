@@ -8,8 +8,10 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/check_image.h"
+#include "daemon/fd_store.h"
 #include "daemon/options.h"
 #include "daemon/setup.h"
+#include "daemon/stored_fds.h"
 #include "daemon/worker.h"
 #include "files/memfd/memfd_device.h"
 #include "files/registry_defaults.h"
@@ -22,9 +24,14 @@ namespace {
 Result<int> run(const Options& options, Config config) {
   if (!options.check_image.empty()) return check_image(options.check_image);
   set_log_level(config.log_level);
-  Setup setup = TRY(Setup::make(config));
+  StoredFds stored = TRY(StoredFds::take());
+  Setup setup = TRY(Setup::make(config, stored));
   WorkerInput input{std::move(config), setup.runtime,         setup.state_dir,        {},
                     setup.arena,       setup.device_listener, setup.control_listener, setup.lock};
+  input.inherits = setup.inherits;
+  input.new_listeners = setup.new_listeners;
+  input.inherited = std::move(stored.placed);
+  input.fd_store = use_fd_store(input.config.fd_store, setup.inherits);
   files::register_default_handlers(input.handlers);
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
@@ -49,8 +56,7 @@ Result<int> run(const Options& options, Config config) {
 int main(int argc, char** argv) {
   using namespace outlive;
   set_log_role("outlived");
-  // A log or memory at the limit of file sizes is an error that is said (EFBIG), not our death.
-  ::signal(SIGXFSZ, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // the limit of file sizes is an error that is said, not our death
   if (const char* faults = getenv("OUTLIVE_FAULTS"); faults != nullptr) {
     if (const Status armed = arm_faults(faults); !armed) {
       log_error("{}", armed.error().message);

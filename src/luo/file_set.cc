@@ -160,6 +160,7 @@ Files::Preserving::~Preserving() {
 void Files::Preserving::committed() {
   for (const One& one : list_) {
     session_->files.add(*one.slot);
+    files_->context_.hold(BorrowedFd(static_cast<int>(one.slot->fd)));
     ++files_->by_uid_[session_->uid];
     if (one.slot->inode != 0) {
       files_->identities_[{one.slot->device, one.slot->inode}] =
@@ -226,7 +227,7 @@ void Files::Removing::committed() {
     if (one.last.flb != nullptr) {
       finish_ ? one.last.flb->finish(one.last.data) : one.last.flb->unpreserve(one.last.data);
     }
-    context_->release(one.state.fd);
+    if (one.state.fd.valid()) context_->release(one.state.fd);
   }
   list_.clear();
 }

@@ -75,6 +75,12 @@ void check_files(Core& core, const std::function<bool(BorrowedFd)>& is_open, Fin
       findings.lines.push_back(
           fmt::format("session '{}' file {:#x}: not in its index", session->name, slot.token));
     }
+    if (slot.fd < 0 && slot.failed != 0) {
+      findings.lines.push_back(
+          fmt::format("session '{}' file {:#x}: lost, it was not in the service manager's fd store",
+                      session->name, slot.token));
+      return;
+    }
     if (!is_open(BorrowedFd(static_cast<int>(slot.fd)))) {
       findings.lines.push_back(fmt::format("session '{}' file {:#x}: fd {} is not open",
                                            session->name, slot.token, slot.fd));
