@@ -109,6 +109,13 @@ struct ControlBlock {
   LaunchRequest launch;
   char text[kLaunchText];
   TakeoverBlock takeover;
+  // The service manager.
+  uint64_t told_keeper;   // worker: pid of the keeper that it was told of (MAINPID)
+  uint64_t store_mark;    // worker: every fd of a change up to this one is in its fd store
+  uint64_t store_failed;  // worker: 1: the fd store is given up
+  uint64_t table_epoch;   // worker: RecordsRoot::fd_epoch of this table, 0: that of the records
+  uint64_t children_taken_on;  // worker: entries of children[] that it made itself (launch = 0): of
+                               // processes that another outlived launched
   // worker: what its attaches gave back and closed so far
   uint64_t folios_reclaimed;
   uint64_t tracker_corrected;

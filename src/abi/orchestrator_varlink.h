@@ -228,6 +228,7 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 # is held all the same: the worker died too often. `log`: its last words. `self_updates`,
 # `format`: version of the records; `leaks_...`, `orphans_closed`: what attaches gave back so far.
 # `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
+# `fd_store`: what the service manager's fd store holds of it, null: it is not used.
 method Status() -> (
   state: string,
   in_progress: bool,
@@ -256,6 +257,7 @@ method Status() -> (
   kho_enabled: bool,
   liveupdate_enabled: bool,
   confinement: ?string,
+  fd_store: ?string,
   log: ?[]string
 )
 

@@ -150,6 +150,14 @@ Status read_kho(Table& table, Config& config) {
   return table.done();
 }
 
+Status read_machine(Table& table, Config& config) {
+  TRY(table.text("fd-store", config.fd_store));
+  if (config.fd_store != "auto" && config.fd_store != "on" && config.fd_store != "off") {
+    return table.wrong(*table.get("fd-store"), "fd-store", "auto, on or off is expected");
+  }
+  return table.done();
+}
+
 Status read_liveupdate(Table& table, Config& config) {
   TRY(table.flag("enabled", config.liveupdate_enabled));
   uint64_t lease_ms = config.lease_ns / 1'000'000;
@@ -254,8 +262,8 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   using Reader = Status (*)(Table&, Config&);
   const std::pair<const char*, Reader> sections[] = {
       {"outlived", read_outlived}, {"kho", read_kho},       {"liveupdate", read_liveupdate},
-      {"limits", read_limits},     {"worker", read_worker}, {"update", read_update},
-      {"takeover", read_takeover}};
+      {"limits", read_limits},     {"worker", read_worker}, {"machine", read_machine},
+      {"update", read_update},     {"takeover", read_takeover}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
     if (node == nullptr) continue;

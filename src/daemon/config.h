@@ -37,6 +37,7 @@ struct Config {
   uint64_t arena_max = uint64_t{1} << 30;
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
+  std::string fd_store = "auto";             // auto, on, off: the service manager's
   std::string on_incoming_failure = "hold";  // or fresh, reboot
   std::vector<std::string> reboot_command;
   uint64_t reboot_timeout_ns = 60'000'000'000;

@@ -129,6 +129,7 @@ void Device::take_on(UniqueFd fd) {
   const Supervisor::Identity identity = supervisor_.identify(peer->pid, 0);
   slot.service = identity.service;
   slot.generation = identity.generation;
+  parts_.store.hold(fd);  // before its record: without that it is still a new client's
   change.commit();
   static_cast<void>(fd.release());  // the record holds it
   const uint64_t address = parts_.records().address_of(&slot);
@@ -186,6 +187,19 @@ void Device::block(Connection& connection) {
   connection.blocked = true;
   const Status changed = parts_.loop.change(connection.fd(), EPOLLOUT);
   if (!changed) log_error("connection: {}", changed.error().message);
+}
+
+// Nothing is acknowledged that the fd store doesn't have yet. The request stays in its socket; its
+// reply is stored.
+void Device::delay(Connection& connection) {
+  block(connection);
+  const Status changed = parts_.loop.change(connection.fd(), 0);
+  if (!changed) log_error("connection: {}", changed.error().message);
+  delayed_.push_back(connection.address);
+}
+
+void Device::stored() {
+  for (const uint64_t address : std::exchange(delayed_, {})) writable(address);
 }
 
 bool Device::serve_one(Connection& connection) {
@@ -263,6 +277,10 @@ void Device::record_reply(luo::Change& change, Connection& connection, uint64_t 
 bool Device::answer(Connection& connection, const wire::Message& message, const Outcome& outcome) {
   if (!connection.events.empty()) {  // events first: they are older
     block(connection);
+    return false;
+  }
+  if (parts_.store.waiting() != 0) {
+    delay(connection);
     return false;
   }
   const abi::MessageHeader header = wire::reply_header(message.header, outcome.result);
@@ -386,6 +404,7 @@ Status Device::add_session_connection(luo::Change& change, Connection& client,
 }
 
 void Device::committed_session_connection(abi::ConnectionSlot& slot) {
+  parts_.store.hold(BorrowedFd(static_cast<int>(slot.fd)));
   const uint64_t address = parts_.records().address_of(&slot);
   Connection& connection = connections_[address];
   connection.slot = &slot;
@@ -418,7 +437,8 @@ void Device::close(Connection& connection, std::string_view why) {
     drop_session(connection);
   }
   const bool participant = connection.slot->participant != 0;
-  const int64_t fds[] = {connection.slot->fd, connection.slot->reply_fd};
+  const BorrowedFd fd = connection.fd();
+  const int64_t reply_fd = connection.slot->reply_fd;
   if (--by_uid_[connection.slot->uid] == 0) by_uid_.erase(connection.slot->uid);
   {
     luo::Change change(parts_.records());
@@ -426,9 +446,8 @@ void Device::close(Connection& connection, std::string_view why) {
     change.commit();
   }
   connections_.erase(address);
-  for (const int64_t fd : fds) {
-    if (fd >= 0) parts_.closer.close(BorrowedFd(static_cast<int>(fd)));
-  }
+  parts_.store.release(fd);
+  if (reply_fd >= 0) parts_.closer.close(BorrowedFd(static_cast<int>(reply_fd)));
   if (participant) parts_.core.updates().connection_closed(address);
 }
 

@@ -53,6 +53,8 @@ class Device {
   // tells them.
   bool is_ours(BorrowedFd fd, const luo::FileFacts& facts) const;
   size_t size() const { return connections_.size(); }
+  // The fd store has taken everything: replies that waited for that go out.
+  void stored();
 
  private:
   void accept_all(BorrowedFd listener);
@@ -70,6 +72,7 @@ class Device {
   bool is_poison(const Connection& connection, const wire::Message& message) const;
   bool flush_events(Connection& connection);
   void block(Connection& connection);
+  void delay(Connection& connection);
   void close(Connection& connection, std::string_view why);
   void drop_session(Connection& connection);
   void unheld(luo::Session& session);  // from now on it waits to be claimed
@@ -84,6 +87,7 @@ class Device {
   std::unordered_map<uint64_t, uint64_t> by_uid_;
   std::vector<uint64_t> unwatched_;          // connections that the loop doesn't have yet
   std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
+  std::vector<uint64_t> delayed_;
   BorrowedFd listener_;
   wire::Buffer buffer_;
 };

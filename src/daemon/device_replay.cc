@@ -63,6 +63,7 @@ bool Device::reply_again(Connection& connection, wire::Message& message) {
     begin_work(*connection.slot, message.header.sequence);
     return answer(connection, message, requests_->handle(connection, message));
   }
+  if (connection.slot->result == 0) requests_->mend(connection, message);
   return answer(connection, message, stored_reply(connection, message));
 }
 

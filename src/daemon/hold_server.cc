@@ -64,6 +64,7 @@ std::string answer(const HoldInput& input, const std::string& message) {
                                {"arena_size", 0},
                                {"kho_enabled", true},
                                {"liveupdate_enabled", true},
+                               {"fd_store", nullptr},
                                {"log", nullptr}});
 }
 

@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "daemon/broken.h"
 #include "daemon/check_image.h"
+#include "daemon/fd_store.h"
 #include "daemon/options.h"
 #include "daemon/rehearse.h"
 #include "daemon/setup.h"
+#include "daemon/stored_fds.h"
 #include "daemon/worker.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
@@ -23,9 +25,16 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
                 bool taking_over, std::vector<std::string> words) {
   if (!config) return config.error();
   set_log_level(config->log_level);
-  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config));
+  StoredFds stored;
+  if (!taking_over) stored = TRY(StoredFds::take());
+  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config, stored));
   WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
                     setup.arena, setup.device_listener, setup.control_listener, setup.lock};
+  input.inherits = setup.inherits;
+  input.new_listeners = setup.new_listeners;
+  input.inherited = std::move(stored.placed);
+  const bool stored_before = setup.inherits || control.block().store_mark != 0;
+  input.fd_store = use_fd_store(input.config.fd_store, stored_before);
   files::register_default_handlers(input.handlers);
   if (!taking_over) setup.leave(control);
   find_out_once();
@@ -57,8 +66,7 @@ Result<int> start(const Options& options, const Result<Config>& config,
 int main(int argc, char** argv) {
   using namespace outlive;
   set_log_role("outlived");
-  // A log or memory at the limit of file sizes is an error that is said (EFBIG), not our death.
-  ::signal(SIGXFSZ, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // the limit of file sizes is an error that is said, not our death
   if (const Status armed = daemon::arm_from_environment(); !armed) {
     log_error("{}", armed.error().message);
     return 2;

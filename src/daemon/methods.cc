@@ -143,6 +143,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
     in_progress = in_progress || luo::in_progress(parts_.core.updates().state(service));
   });
   const machine::Control& control = parts_.control;
+  const std::string fd_store = parts_.store.text(parts_.records());
   return std::optional(Json{
       {"state", luo::name_of(parts_.core.state())},
       {"in_progress", in_progress},
@@ -171,6 +172,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"kho_enabled", parts_.config.kho_enabled},
       {"liveupdate_enabled", parts_.config.liveupdate_enabled},
       {"confinement", parts_.confined},
+      {"fd_store", fd_store.empty() ? Json() : Json(fd_store)},
       {"log", nullptr},
   });
 }

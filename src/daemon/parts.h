@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "daemon/config.h"
+#include "daemon/fd_store.h"
 #include "daemon/loop.h"
 #include "luo/core.h"
 #include "machine/process/closer.h"
@@ -35,6 +36,7 @@ struct Parts {
   machine::Control& control;
   Loop& loop;
   machine::Closer& closer;
+  FdStore& store;
   machine::LaunchQueue& launches;
   kho::Arena& arena;
   luo::Core& core;

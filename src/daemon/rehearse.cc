@@ -91,7 +91,7 @@ Status look(BorrowedFd image) {
   TRY(std::move(status));
   const luo::Findings findings =
       luo::fsck(*core, [](BorrowedFd fd) { return static_cast<bool>(sys::get_fd_flags(fd)); });
-  if (!findings.lines.empty()) return fail(EUCLEAN, "fsck: {}", findings.lines.front());
+  if (!findings.lines.empty()) return fail(EUCLEAN, "fsck: {}", findings.lines.front().text);
   return {};
 }
 

@@ -21,6 +21,10 @@ class Requests {
   // Takes the fds that it keeps out of the message; the rest is the caller's to close.
   Outcome handle(Connection& connection, wire::Message& message);
 
+  // A PRESERVE that has come again, done and not answered: what was lost of its files before the
+  // service manager had it is taken from the message, which still carries it.
+  void mend(Connection& connection, wire::Message& message);
+
  private:
   using Handler = Result<Outcome> (Requests::*)(Connection&, wire::Message&);
   static Handler device_handler(abi::Request request);

@@ -193,6 +193,33 @@ Result<Outcome> Requests::preserve(Connection& connection, wire::Message& messag
   return echo(message);
 }
 
+void Requests::mend(Connection& connection, wire::Message& message) {
+  Session* session = parts_.core.sessions().at(connection.slot->session);
+  std::vector<uint64_t> tokens;
+  if (message.request() == abi::Request::kPreserveFd) {
+    const auto body = wire::read_body<abi::FdRequest>(message.body);
+    if (body) tokens = {body->token};
+  } else if (message.request() == abi::Request::kPreserveMany) {
+    const auto body = wire::read_body<abi::ManyRequest>(message.body);
+    auto tail = body ? wire::read_tail<uint64_t>(message.body, body->count)
+                     : Result<std::vector<uint64_t>>(fail(EINVAL, "no body"));
+    if (tail) tokens = tail.take();
+  }
+  if (session == nullptr || tokens.size() != message.fds.size()) return;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    abi::FileSlot* slot = session->files.find(tokens[i]);
+    if (slot == nullptr || slot->fd >= 0) continue;
+    luo::Change change(parts_.records());
+    change.set(slot->fd, int64_t{message.fds[i].get()});
+    change.set(slot->failed, uint64_t{0});
+    change.commit();
+    parts_.store.hold(message.fds[i]);
+    static_cast<void>(message.fds[i].release());
+    log_notice("session '{}' token {:#x}: not lost, its request brought it again", session->name,
+               tokens[i]);
+  }
+}
+
 Result<Outcome> Requests::unpreserve_fd(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::FdRequest>(message.body));
   const uint64_t tokens[] = {body.token};

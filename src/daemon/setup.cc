@@ -71,6 +71,20 @@ Result<UniqueFd> listen_at(const std::string& path, int type, mode_t mode) {
   return socket;
 }
 
+// The one of the life before, with who waits in it, if its path still leads to it.
+Result<UniqueFd> listen_again(UniqueFd& stored, const std::string& path, int type, mode_t mode) {
+  sockaddr_un name{};
+  socklen_t length = sizeof name;
+  struct stat status {};
+  if (stored.valid() &&
+      ::getsockname(stored.get(), reinterpret_cast<sockaddr*>(&name), &length) == 0 &&
+      path == std::string_view(name.sun_path, strnlen(name.sun_path, sizeof name.sun_path)) &&
+      ::stat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) {
+    return std::move(stored);
+  }
+  return listen_at(path, type, mode);
+}
+
 Result<UniqueFd> make_arena(uint64_t max_bytes) {
   Result<UniqueFd> arena = kho::Arena::create_file(max_bytes);
   if (!arena && arena.error().code == EFBIG) {
@@ -84,14 +98,22 @@ Result<UniqueFd> make_arena(uint64_t max_bytes) {
 
 }  // namespace
 
-Result<Setup> Setup::make(const Config& config) {
+Result<Setup> Setup::make(const Config& config, StoredFds& stored) {
   Setup setup;
   setup.runtime = TRY(wire::make_runtime_dir(config.runtime_dir));
   setup.state_dir = choose_state_dir(config, setup.runtime);
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));
-  UniqueFd arena = TRY(make_arena(config.arena_max));
-  UniqueFd device = TRY(listen_at(setup.runtime.liveupdate_socket(), SOCK_SEQPACKET, 0666));
-  UniqueFd control = TRY(listen_at(setup.runtime.control_socket(), SOCK_STREAM, 0666));
+  setup.inherits = stored.arena.valid();
+  UniqueFd arena = std::move(stored.arena);
+  if (!arena) arena = TRY(make_arena(config.arena_max));
+  UniqueFd device = TRY(listen_again(stored.device_listener, setup.runtime.liveupdate_socket(),
+                                     SOCK_SEQPACKET, 0666));
+  UniqueFd control =
+      TRY(listen_again(stored.control_listener, setup.runtime.control_socket(), SOCK_STREAM, 0666));
+  // What is left there was no use.
+  setup.new_listeners = stored.device_listener.valid() || stored.control_listener.valid();
+  stored.device_listener.reset();
+  stored.control_listener.reset();
   // From here on they belong to the table.
   setup.lock = BorrowedFd(lock.release());
   setup.arena = BorrowedFd(arena.release());

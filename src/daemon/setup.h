@@ -8,6 +8,7 @@
 #include "base/unique_fd.h"
 #include "daemon/config.h"
 #include "daemon/options.h"
+#include "daemon/stored_fds.h"
 #include "machine/process/confinement.h"
 #include "machine/process/control.h"
 #include "wire/runtime_dir.h"
@@ -16,7 +17,8 @@ namespace outlive::daemon {
 
 struct Setup {
   // EEXIST: another outlived is at this folder (its pid is named).
-  static Result<Setup> make(const Config& config);
+  // What the fd store gave back is used instead of new ones; taken from it.
+  static Result<Setup> make(const Config& config, StoredFds& stored);
   // The same, left by the binary before this one over its exec (abi/takeover.h). EUCLEAN.
   static Result<Setup> inherit(const machine::Control& control);
   // Notes it for the binary after this one.
@@ -28,6 +30,8 @@ struct Setup {
   BorrowedFd arena;
   BorrowedFd device_listener;
   BorrowedFd control_listener;
+  bool inherits = false;       // the arena is another outlived's
+  bool new_listeners = false;  // and its listeners led nowhere
 };
 
 // What every worker gives up first of all; the folders are there already.

@@ -95,6 +95,7 @@ void Supervisor::start() {
   });
   const size_t killed = machine::kill_unnamed(parts_->control, named);
   if (killed != 0) log_warning("{} children that no record names were killed", killed);
+  const std::vector<int64_t> gone = take_on_processes();
   for (abi::ServiceSlot* service : services) {
     switch (state_of(*service)) {
       case ServiceState::kStarting:
@@ -126,6 +127,7 @@ void Supervisor::start() {
         break;
     }
   }
+  for (const int64_t pid : gone) ended({static_cast<pid_t>(pid), 0, 0});
   parts_->core.updates().resume();
 }
 

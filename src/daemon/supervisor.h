@@ -109,6 +109,12 @@ class Supervisor final : public luo::UpdateHost {
   Status open_listeners(abi::ServiceSlot& service, const ServiceSpec& spec);
   Result<luo::Session*> internal_session(abi::ServiceSlot& service, std::string_view name);
   std::string internal_name(const abi::ServiceSlot& service, std::string_view name) const;
+  // What follows from an exit; the process and its group are gone.
+  void ended(const machine::ChildExit& exit);
+  // After a start from the service manager's fd store (new_table.h): processes that records name
+  // and no keeper knows are taken on; those that don't run any more are returned.
+  std::vector<int64_t> take_on_processes();
+  Status take_on_process(abi::ProcessWords& words);
   void died(abi::ServiceSlot& service, const machine::ChildExit& exit);
   void go_on(abi::ServiceSlot& service);
   void set_state(abi::ServiceSlot& service, abi::ServiceState state);

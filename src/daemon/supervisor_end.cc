@@ -44,6 +44,10 @@ void Supervisor::forget_process(luo::Change& change, abi::ProcessWords& words) {
 
 void Supervisor::child_exited(const machine::ChildExit& exit) {
   kill_group(exit.pid, SIGKILL);  // what it left behind in its process group
+  ended(exit);
+}
+
+void Supervisor::ended(const machine::ChildExit& exit) {
   abi::ServiceSlot* of_current = nullptr;
   abi::ServiceSlot* of_update = nullptr;
   abi::UpdateSlot* update = nullptr;

@@ -15,6 +15,7 @@
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
 #include "daemon/ledger.h"
+#include "daemon/new_table.h"
 #include "daemon/recorder.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
@@ -27,9 +28,9 @@ namespace {
 
 // The part of the core's host that exists before the loop does: fds that attach wants closed wait.
 struct Releases {
-  machine::Closer* closer = nullptr;
+  FdStore* store = nullptr;
   std::vector<BorrowedFd> early;
-  void take(BorrowedFd fd) { closer != nullptr ? closer->close(fd) : early.push_back(fd); }
+  void take(BorrowedFd fd) { store != nullptr ? store->release(fd) : early.push_back(fd); }
 };
 
 std::string local_path(BorrowedFd fd) {
@@ -51,14 +52,8 @@ bool is_blank(BorrowedFd arena) {
 }
 
 void tell_service_manager(std::string_view text) {
-  const char* path = getenv("NOTIFY_SOCKET");
-  if (path == nullptr) return;
-  const auto address = sys::unix_address(path);
-  const auto socket = sys::socket(AF_UNIX, SOCK_DGRAM);
-  if (!address || !socket) return;
-  static_cast<void>(::sendto(socket->get(), text.data(), text.size(), MSG_NOSIGNAL,
-                             reinterpret_cast<const sockaddr*>(&address->address),
-                             address->length));
+  const int code = notify_manager(text);
+  if (code != 0) log_warning("service manager: {}", strerrordesc_np(code));
 }
 
 uint64_t soft_fd_limit() {
@@ -84,8 +79,11 @@ class Worker {
  private:
   Status attach_core(luo::Context& context);
   uint64_t lease_ns(const abi::SessionSlot& session) const;
+  void enter_table();
   Result<std::vector<UniqueFd>> take_table();
   std::vector<BorrowedFd> own_fds() const;
+  void tell_of_keeper();
+  std::vector<FdStore::Named> store_base() const;
   Status turn();
   void reap();
   void kill_strangers();
@@ -101,6 +99,7 @@ class Worker {
   std::unique_ptr<luo::Core> core_;
   std::unique_ptr<Loop> loop_;
   std::unique_ptr<machine::Closer> closer_;
+  std::unique_ptr<FdStore> store_;
   std::unique_ptr<machine::LaunchQueue> launches_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<Device> device_;
@@ -145,9 +144,13 @@ Status Worker::attach() {
     }
     return facts;
   };
+  context.hold = [this](BorrowedFd fd) {
+    if (store_ != nullptr) store_->hold(fd);
+  };
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
+  enter_table();
   TRY(core_->files().verify());
   core_->updates().times = input_.config.times;
   ledger_ = std::make_unique<Ledger>(control_, core_->records(), context_.start_number == 1);
@@ -194,6 +197,23 @@ Status Worker::commit() {
   return {};
 }
 
+// A table of descriptors that the service manager has handed over is not the records' one.
+void Worker::enter_table() {
+  abi::ControlBlock& block = control_.block();
+  if (!input_.inherits) return;
+  abi::RecordsRoot& root = core_->records().root();
+  if (block.table_epoch == 0) machine::store_word(block.table_epoch, root.fd_epoch + 1);
+  if (root.fd_epoch == block.table_epoch) return;
+  const NewTableReport report =
+      enter_new_table(*core_, input_.inherited, block.table_epoch, system_clock());
+  machine::store_word(block.store_mark, root.committed);  // it is where all of it comes from
+  log_notice(
+      "taken over from the service manager's fd store: {} sessions, {} files ({} lost), {} "
+      "connections lost",
+      core_->sessions().size(), core_->records().count(abi::PoolKind::kFile), report.files_lost,
+      report.connections_lost);
+}
+
 // ---- start: the table, the sockets, the updates -------------------------------------------------
 
 // Closes what no record names; accepted connections of ours are found_ and become new clients.
@@ -211,7 +231,7 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
     const bool ours =
         path == input_.runtime.liveupdate_socket() || path == input_.runtime.control_socket();
     // What a client sent may block in close(2), and the client chooses for how long.
-    ours ? static_cast<void>(found.emplace_back(fd.get())) : closer_->close(fd);
+    ours ? static_cast<void>(found.emplace_back(fd.get())) : store_->release(fd);
     return true;
   };
   if (mutant("orphan-not-closed")) return found;
@@ -245,15 +265,16 @@ Status Worker::start() {
     for (const BorrowedFd held : control_.held_fds()) named.push_back(held);
     return std::any_of(named.begin(), named.end(), [&](BorrowedFd one) { return one == fd; });
   };
+  store_ = std::make_unique<FdStore>(input_.fd_store, control_, *closer_);
   found_ = TRY(take_table());
   Loop loop = TRY(Loop::create());
   loop_ = std::make_unique<Loop>(std::move(loop));
   launches_ = std::make_unique<machine::LaunchQueue>(control_);
-  releases_.closer = closer_.get();
+  releases_.store = store_.get();
   // What attach released is closed already: no record named it when the table was taken.
   releases_.early.clear();
   parts_ = std::unique_ptr<Parts>(new Parts{
-      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
+      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *store_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
       [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
@@ -271,6 +292,7 @@ Status Worker::start() {
   TRY(device_->start(input_.device_listener));
   core_->leases().load();
   TRY(server_->start(input_.control_listener));
+  store_->resume(core_->records(), store_base());
   TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
   if (context_.inner_keeper.valid()) {
     TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
@@ -286,12 +308,31 @@ Status Worker::start() {
   reap();
   supervisor_.start();
   supervisor_.start_configured();
-  if (context_.start_number == 1) {
-    tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
+  tell_of_keeper();
+  return {};
+}
+
+std::vector<FdStore::Named> Worker::store_base() const {
+  std::vector<FdStore::Named> base;
+  if (machine::load_word(control_.block().store_mark) == 0)
+    base.push_back({kStoreArena, input_.arena});
+  if (!base.empty() || input_.new_listeners) {
+    base.push_back({kStoreDevice, input_.device_listener});
+    base.push_back({kStoreControl, input_.control_listener});
+  }
+  return base;
+}
+
+// Also after a spare has become the keeper: the manager must not take the service for dead.
+void Worker::tell_of_keeper() {
+  abi::ControlBlock& block = control_.block();
+  if (block.told_keeper == static_cast<uint64_t>(control_.keeper_pid())) return;
+  tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
+  if (block.told_keeper == 0) {
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
     log_notice("the worker's confinement: {}", input_.confined);
   }
-  return {};
+  machine::store_word(block.told_keeper, static_cast<uint64_t>(control_.keeper_pid()));
 }
 
 // ---- the loop -----------------------------------------------------------------------------------
@@ -327,7 +368,8 @@ int Worker::timeout() const {
   }
   const uint64_t lease_in = core_->leases().next_in_ns();
   if (lease_in < kHeartbeatNs) at = std::min(at, parts_->now() + lease_in);
-  if (closer_->pending() != 0) at = std::min(at, parts_->now() + 20'000'000);
+  if (closer_->pending() != 0 || store_->waiting() != 0)
+    at = std::min(at, parts_->now() + 20'000'000);
   const uint64_t now = parts_->now();
   return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
 }
@@ -342,6 +384,8 @@ Status Worker::turn() {
   supervisor_.tick(now);
   device_->tick();
   launches_->pump();
+  store_->flush(parts_->now(), core_->records().root().committed);
+  if (store_->waiting() == 0) device_->stored();
   closer_->tick(parts_->now());
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
@@ -366,6 +410,7 @@ int Worker::run() {
     const Status gone = sys::unlink(path);
     static_cast<void>(gone);
   }
+  store_->clear(core_->records());
   log_notice("stopped");
   return 0;
 }

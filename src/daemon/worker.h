@@ -28,6 +28,11 @@ struct WorkerInput {
   BorrowedFd control_listener;
   BorrowedFd lock;
   std::string confined = {};  // what is in force in this worker (machine/process/confinement.h)
+  bool fd_store = false;
+  // The arena is another outlived's (stored_fds.h); the numbers that its records may name.
+  bool inherits = false;
+  std::vector<int> inherited = {};
+  bool new_listeners = false;  // those of the other outlived led nowhere
 };
 
 // The process's exit code for the keeper (machine::KeeperOptions::worker_main).

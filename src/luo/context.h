@@ -45,6 +45,8 @@ struct Context {
   std::function<Result<FileFacts>(BorrowedFd)> classify_to_preserve;
   // How long (ns) a session that nobody holds waits to be claimed; 0, or no function: for ever.
   std::function<uint64_t(const abi::SessionSlot&)> lease_ns;
+  // Hears of every file's fd that a record names as of its commit, before anything is answered.
+  std::function<void(BorrowedFd)> hold = [](BorrowedFd) {};
   // Takes an fd that no record names any more: it is closed, by somebody who may block.
   std::function<void(BorrowedFd)> release;
 };

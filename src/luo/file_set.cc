@@ -89,6 +89,7 @@ Status Files::verify() {
       status = fail(EUCLEAN, "session '{}' file {:#x}: fd {} {}", sessions_.at(slot.session)->name,
                     slot.token, slot.fd, why);
     };
+    if (slot.fd < 0 && slot.failed != 0) return;  // lost with the table before, and said so
     if (slot.fd < 0 || slot.fd > INT32_MAX) return wrong("is none");
     const BorrowedFd fd(static_cast<int>(slot.fd));
     const Result<FileFacts> facts = context_.classify_to_preserve(fd);
@@ -185,6 +186,7 @@ Files::Preserving::~Preserving() {
 void Files::Preserving::committed() {
   for (const One& one : list_) {
     session_->files.add(*one.slot);
+    files_->context_.hold(BorrowedFd(static_cast<int>(one.slot->fd)));
     if (!mutant("quota-not-counted")) ++files_->by_uid_[session_->uid];
     if (one.slot->inode != 0) {
       files_->identities_[{one.slot->device, one.slot->inode}] =
@@ -252,7 +254,7 @@ void Files::Removing::committed() {
     if (one.last.flb != nullptr) {
       finish_ ? one.last.flb->finish(one.last.data) : one.last.flb->unpreserve(one.last.data);
     }
-    context_->release(one.state.fd);
+    if (one.state.fd.valid()) context_->release(one.state.fd);
   }
   list_.clear();
   if (context_->kernel_format) drop_kernel_format(*context_);

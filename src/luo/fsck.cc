@@ -94,6 +94,10 @@ void Check::files() {
     if (session->files.find(slot.token) != &slot) {
       add_derived("session '{}' file {:#x}: not in the session's index", session->name, slot.token);
     }
+    if (slot.fd < 0 && slot.failed != 0) {
+      add("session '{}' file {:#x}: lost, it was not in the service manager's fd store",
+          session->name, slot.token);
+    }
     if (slot.flb != 0 && records_.find<abi::FlbSlot>(slot.flb) == nullptr) {
       add("session '{}' file {:#x}: its global state is no record", session->name, slot.token);
     }

@@ -121,6 +121,19 @@ void Control::pop_exit() {
   store_word(block_->exit_tail, tail + 1);
 }
 
+Status Control::take_on_child(pid_t pid, UniqueFd pidfd) {
+  abi::ChildEntry* entry = free_entry();
+  if (entry == nullptr) return fail(EAGAIN, "{} children already", abi::kMaxChildren);
+  entry->pidfd = pidfd.release();
+  store_word(entry->gate_fd, int64_t{-1});
+  entry->launch = 0;
+  store_word(entry->exit_slot, uint64_t{0});
+  store_word(entry->pid, int64_t{pid});
+  store_word(block_->children_taken_on, block_->children_taken_on + 1);
+  wake_keeper();
+  return {};
+}
+
 std::vector<Child> Control::children() const {
   std::vector<Child> list;
   for (const abi::ChildEntry& entry : block_->children) {

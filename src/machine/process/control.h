@@ -80,6 +80,9 @@ class Control {
   std::optional<ChildExit> peek_exit() const;
   // Forgets it, and closes the child's pidfd.
   void pop_exit();
+  // Enters a process that another outlived launched, and whose parent we are not: its exit comes as
+  // of any child. Takes the pidfd. EAGAIN: kMaxChildren are there.
+  Status take_on_child(pid_t pid, UniqueFd pidfd);
   std::vector<Child> children() const;
   std::optional<Child> child(pid_t pid) const;
   // Every fd of the shared table that the machine itself needs; not orphans. Unsorted.

@@ -5,6 +5,8 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/sys.h"
 
@@ -55,6 +57,7 @@ std::optional<ChildExit> exit_of_zombie(pid_t pid) {
 }
 
 void Reaper::adopt() {
+  adopted_.clear();  // of the dead keeper, as of our clone
   for (const abi::ChildEntry& entry : control_.block().children) {
     const auto pid = static_cast<pid_t>(load_word(entry.pid));
     // An exit that was half written is written whole by the next look at the child.
@@ -65,7 +68,20 @@ void Reaper::adopt() {
   }
 }
 
+void Reaper::look_for_taken_on() {
+  const uint64_t now = load_word(control_.block().children_taken_on);
+  if (std::exchange(taken_on_, now) == now) return;
+  for (const abi::ChildEntry& entry : control_.block().children) {
+    const auto pid = static_cast<pid_t>(load_word(entry.pid));
+    if (pid == 0 || entry.launch != 0 || load_word(entry.exit_slot) != 0) continue;
+    const bool known = std::any_of(adopted_.begin(), adopted_.end(),
+                                   [pid](const Adopted& child) { return child.pid == pid; });
+    if (!known) adopted_.push_back({pid, BorrowedFd(static_cast<int>(entry.pidfd)), 0});
+  }
+}
+
 void Reaper::turn(uint64_t now_ns) {
+  look_for_taken_on();
   turn_adopted(now_ns);
   for (;;) {
     siginfo_t info{};

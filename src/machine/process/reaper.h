@@ -38,11 +38,14 @@ class Reaper {
     uint64_t ended_ns = 0;  // when its end was first seen, 0: it runs
   };
   void turn_adopted(uint64_t now_ns);
+  // Those that the worker has entered itself: of another outlived's launching.
+  void look_for_taken_on();
   // True: reported.
   bool report_adopted(Adopted& child, uint64_t now_ns);
 
   Control& control_;
   std::vector<Adopted> adopted_;
+  uint64_t taken_on_ = 0;  // of ControlBlock::children_taken_on, as last seen
 };
 
 }  // namespace outlive::machine

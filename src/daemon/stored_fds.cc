@@ -1,0 +1,179 @@
+#include "daemon/stored_fds.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <string_view>
+
+#include "base/log.h"
+#include "base/sys.h"
+#include "daemon/fd_store.h"
+
+namespace outlive::daemon {
+namespace {
+
+constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
+
+int number_in(const char* variable) {
+  const char* text = getenv(variable);
+  int number = 0;
+  if (text != nullptr) std::from_chars(text, text + strlen(text), number);
+  return number;
+}
+
+std::vector<std::string> take_names(int count) {
+  std::vector<std::string> names;
+  const char* given = getenv("LISTEN_FDNAMES");
+  std::string_view text = given != nullptr ? given : "";
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(':'), text.size());
+    names.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  names.resize(static_cast<size_t>(count));
+  return names;
+}
+
+// -1: another name.
+int number_of(std::string_view name) {
+  const std::string_view prefix = kStoreFd;
+  if (!name.starts_with(prefix)) return -1;
+  name.remove_prefix(prefix.size());
+  int number = -1;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
+  return parsed.ptr == name.data() + name.size() && number > STDERR_FILENO ? number : -1;
+}
+
+// Numbers above the soft limit are in use, too; services get the limit as it was.
+struct RaisedLimit {
+  RaisedLimit() {
+    ::getrlimit(RLIMIT_NOFILE, &before);
+    const rlimit most{before.rlim_max, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &most);
+  }
+  ~RaisedLimit() { ::setrlimit(RLIMIT_NOFILE, &before); }
+  rlimit before{};
+};
+
+Result<int> copy_above(int number, int lowest) {
+  const int copy = ::fcntl(number, F_DUPFD_CLOEXEC, lowest);
+  if (copy == -1) return fail_errno("descriptors of the fd store");
+  return copy;
+}
+
+Status move_above(UniqueFd& fd, int lowest) {
+  if (!fd.valid()) return {};
+  const int copy = TRY(copy_above(fd.get(), lowest));
+  fd = UniqueFd(copy);
+  return {};
+}
+
+Status move_one(int from, int to) {
+  if (from == to) return sys::set_cloexec(BorrowedFd(to), false);
+  TRY(sys::dup3(BorrowedFd(from), to, 0).context("fd {} of the fd store", to));
+  UniqueFd(from).reset();
+  return {};
+}
+
+void forget(const std::vector<std::string>& names) {
+  log_error("the fd store has {} descriptors, but no arena that says what they are: starting empty",
+            names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    static_cast<void>(notify_manager("FDSTOREREMOVE=1\nFDNAME=" + names[i] + "\n"));
+    UniqueFd(kFirst + static_cast<int>(i)).reset();
+  }
+}
+
+}  // namespace
+
+Status move_fds(std::vector<std::pair<int, int>> moves) {
+  int above = kFirst;
+  std::map<int, int> to_of;
+  std::map<int, int> from_of;
+  for (const auto& [from, to] : moves) {
+    above = std::max({above, from + 1, to + 1});
+    to_of[from] = to;
+    from_of[to] = from;
+  }
+  while (!to_of.empty()) {
+    // Who wants to be where another one still is waits for that one: to the end of the chain, and
+    // then back along it. A ring is opened by lifting one of it out of the way.
+    const int first = to_of.begin()->first;
+    int from = first;
+    while (to_of[from] != from && to_of.contains(to_of[from])) {
+      if (to_of[from] == first) {
+        const int lifted = TRY(copy_above(first, above));
+        UniqueFd(first).reset();
+        to_of[lifted] = to_of[first];
+        from_of[to_of[first]] = lifted;
+        to_of.erase(first);
+        break;
+      }
+      from = to_of[from];
+    }
+    for (;;) {
+      TRY(move_one(from, to_of[from]));
+      to_of.erase(from);
+      const auto next = from_of.find(from);  // its number is free now
+      if (next == from_of.end() || !to_of.contains(next->second)) break;
+      from = next->second;
+    }
+  }
+  return {};
+}
+
+Result<StoredFds> StoredFds::take() {
+  StoredFds stored;
+  const int count = number_in("LISTEN_PID") == ::getpid() ? number_in("LISTEN_FDS") : 0;
+  const std::vector<std::string> names = take_names(std::max(count, 0));
+  for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);
+  if (names.empty()) return stored;
+  if (std::find(names.begin(), names.end(), kStoreArena) == names.end()) {
+    forget(names);
+    return stored;
+  }
+  const RaisedLimit raised;
+  std::map<std::string_view, UniqueFd*> own = {{kStoreArena, &stored.arena},
+                                               {kStoreDevice, &stored.device_listener},
+                                               {kStoreControl, &stored.control_listener}};
+  std::map<int, int> source_of;  // by number
+  int above = kFirst + count;
+  for (int at = kFirst; at < kFirst + count; ++at) {
+    const std::string& name = names[static_cast<size_t>(at - kFirst)];
+    const int number = number_of(name);
+    above = std::max(above, number + 1);
+    const auto found = own.find(name);
+    if (number >= 0) {
+      // The last one of a name: what the manager was told last.
+      if (source_of.contains(number)) UniqueFd(source_of[number]).reset();
+      source_of[number] = at;
+    } else if (found != own.end()) {
+      *found->second = UniqueFd(at);
+    } else {
+      log_warning("a descriptor named '{}' is none of outlived's: closed", name);
+      UniqueFd(at).reset();
+    }
+  }
+  // Ours go out of the way of all numbers, and then to the lowest that are left.
+  for (const auto& [name, fd] : own) {
+    TRY(move_above(*fd, above));
+  }
+  std::vector<std::pair<int, int>> moves;
+  for (const auto& [number, from] : source_of) {
+    moves.emplace_back(from, number);
+    stored.placed.push_back(number);
+  }
+  TRY(move_fds(std::move(moves)));
+  for (const auto& [name, fd] : own) {
+    TRY(move_above(*fd, kFirst));
+  }
+  return stored;
+}
+
+}  // namespace outlive::daemon
