@@ -225,6 +225,9 @@ method Status() -> (
   kho_enabled: bool,
   liveupdate_enabled: bool,
   confinement: ?string,
+  turns: ?int,
+  turn_p999_us: ?int,
+  turn_max_us: ?int,
   log: ?[]string
 )
 

@@ -17,6 +17,7 @@
 #include <unordered_set>
 
 #include "daemon/connection.h"
+#include "daemon/fair_queue.h"
 #include "daemon/parts.h"
 
 namespace outlive::daemon {
@@ -52,6 +53,14 @@ class Device {
   bool is_ours(BorrowedFd fd, const luo::FileFacts& facts) const;
   size_t size() const { return connections_.size(); }
 
+  // Serves those that have something to say, users in turns, for a while; has_work(): not all of it
+  // was done.
+  void serve_some();
+  bool has_work() const { return !ready_.empty(); }
+  // What waits for descriptors in flight to arrive is tried again; is_starved(): every 20 ms.
+  void tick();
+  bool is_starved() const { return !starved_.empty(); }
+
  private:
   void accept_all(BorrowedFd listener);
   void readable(uint64_t address);
@@ -68,21 +77,31 @@ class Device {
   bool is_poison(const Connection& connection, const wire::Message& message) const;
   bool flush_events(Connection& connection);
   void block(Connection& connection);
+  void starve(Connection& connection);
+  void feed(uint64_t address);
+  void forget_unread(Connection& connection);
+  // Whether so many descriptors more may be on their way to this user's connections.
+  bool may_send(Connection& connection, size_t fds);
+  Status take(Connection& connection);
   void close(Connection& connection, std::string_view why);
   void drop_session(Connection& connection);
   void unheld(luo::Session& session);  // from now on it waits to be claimed
   void watch(Connection& connection);
   Connection* find(uint64_t address);
-  void release_fds(wire::Message& message);
+  void release_fds(std::vector<UniqueFd>& fds);
 
   Parts& parts_;
   Supervisor& supervisor_;
   std::unique_ptr<Requests> requests_;
   std::unordered_map<uint64_t, Connection> connections_;
   std::unordered_map<uint64_t, uint64_t> by_uid_;
+  std::unordered_map<uint64_t, uint64_t> unread_fds_;  // by uid
+  FairQueue ready_;
+  std::vector<uint64_t> starved_;
   std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
   BorrowedFd listener_;
   wire::Buffer buffer_;
+  wire::Unwanted unwanted_;
 };
 
 }  // namespace outlive::daemon

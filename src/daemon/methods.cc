@@ -145,6 +145,9 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"kho_enabled", parts_.config.kho_enabled},
       {"liveupdate_enabled", parts_.config.liveupdate_enabled},
       {"confinement", parts_.confined},
+      {"turns", parts_.turns.count()},
+      {"turn_p999_us", parts_.turns.quantile_us(0.999)},
+      {"turn_max_us", parts_.turns.max_us()},
       {"log", nullptr},
   });
 }

@@ -63,6 +63,7 @@ uint64_t soft_fd_limit() {
 }
 
 constexpr uint64_t kHeartbeatNs = 500'000'000;
+constexpr uint64_t kFeedNs = 20'000'000;    // between two tries of what waits for descriptors
 constexpr uint64_t kLookNs = kHeartbeatNs;  // between two looks for orphans of services
 
 class Worker {
@@ -100,6 +101,7 @@ class Worker {
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   uint64_t leaks_ = 0;
   uint64_t next_look_ns_ = 0;
+  uint64_t next_feed_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
@@ -272,13 +274,15 @@ int Worker::timeout() const {
   }
   const uint64_t lease_in = core_->leases().next_in_ns();
   if (lease_in < kHeartbeatNs) at = std::min(at, parts_->now() + lease_in);
-  if (closer_->pending() != 0) at = std::min(at, parts_->now() + 20'000'000);
+  if (closer_->pending() != 0) at = std::min(at, parts_->now() + closer_->wait_ns());
+  if (device_->is_starved()) at = std::min(at, next_feed_ns_);
   const uint64_t now = parts_->now();
   return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
 }
 
 Status Worker::turn() {
-  TRY(loop_->turn(timeout()));
+  TRY(loop_->turn(device_->has_work() ? 0 : timeout()));
+  device_->serve_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
   reap();
@@ -286,7 +290,12 @@ Status Worker::turn() {
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
   supervisor_.tick(now);
   launches_->pump();
+  if (device_->is_starved() && now >= next_feed_ns_) {
+    next_feed_ns_ = now + kFeedNs;
+    device_->tick();
+  }
   closer_->tick(parts_->now());
+  parts_->turns.note(parts_->now() - loop_->woken_ns());
   return {};
 }
 
