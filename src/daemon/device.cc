@@ -98,7 +98,7 @@ void Device::take_on(UniqueFd fd) {
   const Result<ucred> peer = sys::peer_credentials(fd);
   if (!peer) return hang_up();
   parts_.closer.charge(peer->uid);
-  const uint64_t limit = parts_.config.limits.connections + (peer->uid == 0 ? 64 : 0);
+  const uint64_t limit = parts_.config.limits_of(peer->uid).connections + (peer->uid == 0 ? 64 : 0);
   const bool full = parts_.in_reserve(fd, peer->uid);
   const auto others = by_uid_.find(peer->uid);
   const uint64_t has = others == by_uid_.end() ? 0 : others->second;

@@ -126,6 +126,7 @@ Status Worker::attach() {
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
   context.limits = input_.config.limits;
+  context.limits_by_uid = input_.config.quotas;
   context.classify = files::classify;
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));
