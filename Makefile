@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff hostile bench build install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
@@ -22,6 +22,7 @@ help:
 	@echo 'make mutants    build with planted bugs, and see that the tests catch every one'
 	@echo 'make back-to-back       COUNT=1000 updates in a row under load'
 	@echo 'make abi-diff   the same requests to a real kernel and to outlive compat (SEED=n REQUESTS=n)'
+	@echo 'make hostile    a hostile user: every attempt, floods, descriptors that block; others latency meanwhile'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
@@ -83,6 +84,12 @@ abi-diff:
 	@tests/kernel/build-kernel.sh >/dev/null
 	@scripts/build.sh kernel_programs
 	@python3 -B tests/abi/abi_diff.py $(BUILD)/bin $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
+
+hostile:
+	@scripts/deps.sh build test
+	@scripts/build.sh demo_programs
+	@OUTLIVE_FULL=1 python3 -B tests/e2e/blocking_fds.py $(BUILD)/bin
+	@OUTLIVE_FULL=1 python3 -B tests/e2e/hostile.py $(BUILD)/bin
 
 bench:
 	@scripts/deps.sh build bench

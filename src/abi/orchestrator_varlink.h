@@ -258,6 +258,9 @@ method Status() -> (
   liveupdate_enabled: bool,
   confinement: ?string,
   fd_store: ?string,
+  turns: ?int,
+  turn_p999_us: ?int,
+  turn_max_us: ?int,
   log: ?[]string
 )
 

@@ -186,6 +186,8 @@ Status read_limits(Table& table, Config& config) {
   TRY(table.number("files-per-uid", config.limits.files, 10'000'000));
   TRY(table.number("connections-per-uid", config.limits.connections, 1'000'000));
   TRY(table.number("subtrees-per-uid", config.limits.subtrees, 1'000'000));
+  TRY(table.size("subtree-bytes-per-uid", config.limits.subtree_bytes));
+  TRY(table.number("services-per-uid", config.limits.services, 100'000));
   return table.done();
 }
 
@@ -212,6 +214,35 @@ Status read_takeover(Table& table, Config& config) {
   TRY(table.milliseconds("probation-ms", config.takeover.probation_ns));
   TRY(table.number("tries", config.takeover_tries, 1000));
   return table.done();
+}
+
+// [quota.UID]: what isn't there is as in [limits].
+Status read_quota(Table& table, luo::Limits& limits) {
+  TRY(table.number("sessions", limits.sessions, 10'000'000));
+  TRY(table.number("files", limits.files, 10'000'000));
+  TRY(table.number("connections", limits.connections, 1'000'000));
+  TRY(table.number("subtrees", limits.subtrees, 1'000'000));
+  TRY(table.size("subtree-bytes", limits.subtree_bytes));
+  TRY(table.number("services", limits.services, 100'000));
+  return table.done();
+}
+
+Status read_quotas(Table& top, const std::string& path, Config& config) {
+  const toml::node* node = top.get("quota");
+  if (node == nullptr) return {};
+  if (!node->is_table()) return top.wrong(*node, "quota", "a table is expected");
+  for (const auto& [name, value] : *node->as_table()) {
+    const std::string prefix = fmt::format("[quota.{}] ", name.str());
+    uint32_t uid = 0;
+    const char* end = name.str().data() + name.str().size();
+    const auto parsed = std::from_chars(name.str().data(), end, uid);
+    if (parsed.ec != std::errc{} || parsed.ptr != end || !value.is_table()) {
+      return top.wrong(value, prefix, "a table of a user id (a number) is expected");
+    }
+    Table section(*value.as_table(), prefix, path);
+    TRY(read_quota(section, config.quotas.emplace(uid, config.limits).first->second));
+  }
+  return {};
 }
 
 Status read_service(Table& table, ServiceSpec& spec) {
@@ -261,8 +292,8 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   Table top(parsed.table(), "", path);
   using Reader = Status (*)(Table&, Config&);
   const std::pair<const char*, Reader> sections[] = {
-      {"outlived", read_outlived}, {"kho", read_kho},       {"liveupdate", read_liveupdate},
-      {"limits", read_limits},     {"worker", read_worker}, {"machine", read_machine},
+      {"outlived", read_outlived}, {"kho", read_kho},          {"liveupdate", read_liveupdate},
+      {"limits", read_limits},     {"worker", read_worker},    {"machine", read_machine},
       {"update", read_update},     {"takeover", read_takeover}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
@@ -271,6 +302,7 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
     Table section(*node->as_table(), fmt::format("[{}] ", name), path);
     TRY(read(section, config));
   }
+  TRY(read_quotas(top, path, config));
   if (const toml::node* node = top.get("services"); node != nullptr) {
     if (!node->is_table()) return top.wrong(*node, "services", "a table is expected");
     for (const auto& [name, value] : *node->as_table()) {

@@ -4,6 +4,7 @@
 // nothing is guessed. `outlived --check-config FILE` only checks.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,6 +48,11 @@ struct Config {
   bool confine = true;                       // [worker] confine
   uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
+  std::map<uint64_t, luo::Limits> quotas;  // of users that have others
+  const luo::Limits& limits_of(uint64_t uid) const {
+    const auto found = quotas.find(uid);
+    return found == quotas.end() ? limits : found->second;
+  }
   luo::UpdateTimes times;
   machine::TakeoverOptions takeover;
   uint64_t takeover_tries = 3;  // of one binary that failed; then --force is needed

@@ -54,6 +54,9 @@ arena-max = "64M"
 reserve-mem = ["log 1M 4K"]
 [limits]
 sessions-per-uid = 7
+[quota.1000]
+files = 20000
+subtree-bytes = "2M"
 [update]
 freeze-timeout-ms = 250
 [services.web]
@@ -71,6 +74,12 @@ restart = "always"
   EXPECT_EQ(config->regions[0].size, uint64_t{1} << 20);
   EXPECT_EQ(config->regions[0].align, 4096u);
   EXPECT_EQ(config->limits.sessions, 7u);
+  EXPECT_EQ(config->limits_of(1000).files, 20'000u);
+  EXPECT_EQ(config->limits_of(1000).subtree_bytes, uint64_t{2} << 20);
+  EXPECT_EQ(config->limits_of(1000).sessions, 7u) << "as in [limits]";
+  EXPECT_EQ(config->limits_of(1001).files, config->limits.files);
+  EXPECT_NE(problem("[quota.web]\nfiles = 1\n"), "");
+  EXPECT_NE(problem("[quota.1000]\nfile = 1\n"), "");
   EXPECT_EQ(config->times.freeze, 250'000'000u);
   ASSERT_EQ(config->services.size(), 1u);
   EXPECT_EQ(config->services[0].name, "web");

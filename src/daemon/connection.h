@@ -18,7 +18,11 @@ struct Connection {
   abi::ConnectionSlot* slot = nullptr;
   uint64_t address = 0;  // of the slot
   bool blocked = false;
-  bool previews = false;              // a successor that looks ahead
+  bool previews = false;    // a successor that looks ahead
+  bool starved = false;     // blocked, and nothing will wake it: tried again by tick()
+  bool lost_fds = false;    // the message that is being served has some, see wire::Received
+  bool taking = false;      // the closer takes its message: not in the loop meanwhile
+  uint32_t unread_fds = 0;  // in its last reply that had any
   std::deque<abi::EventBody> events;  // not sent yet
 
   BorrowedFd fd() const { return BorrowedFd(static_cast<int>(slot->fd)); }

@@ -10,6 +10,7 @@
 #include "base/mutant.h"
 #include "base/sys.h"
 #include "daemon/device.h"
+#include "wire/message.h"
 
 namespace outlive::daemon {
 
@@ -44,6 +45,10 @@ ControlServer::~ControlServer() = default;
 
 Status ControlServer::start(BorrowedFd listener) {
   listener_ = listener;
+  // linux/socket.h of 6.16: who sends descriptors here is refused, and inherited by what is
+  // accepted. Before it they are taken and closed.
+  constexpr int kPassRights = 83;
+  static_cast<void>(sys::set_int_option(listener, SOL_SOCKET, kPassRights, 0));
   return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(); });
 }
 
@@ -59,7 +64,8 @@ void ControlServer::accept_all() {
 
 void ControlServer::take_on(UniqueFd fd) {
   const Result<ucred> peer = sys::peer_credentials(fd);
-  if (!peer) return;
+  if (!peer) return parts_.closer.close(BorrowedFd(fd.release()));
+  parts_.closer.charge(peer->uid);
   // A reply fits whole or waits: a death in the middle of one would leave half a message.
   const Status larger = sys::set_int_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
   static_cast<void>(larger);
@@ -69,12 +75,13 @@ void ControlServer::take_on(UniqueFd fd) {
   client.fd = std::move(fd);
   client.used = ++uses_;
   if (const Status room = make_room(client); !room) {
-    log_warning("control: {}: refused", room.error().message);
+    parts_.refusals.refused(peer->uid, parts_.now(),
+                            fmt::format("control: {}", room.error().message));
     const std::string text = wire::error_text(abi::kErrorBusy, room.error());
     const auto ignored =
         sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT | MSG_NOSIGNAL);
     static_cast<void>(ignored);
-    return;
+    return parts_.closer.close(BorrowedFd(client.fd.release()));
   }
   // Edge-triggered: a call that is being carried out stays in the socket.
   const Status added = parts_.loop.add(client.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -87,7 +94,7 @@ void ControlServer::take_on(UniqueFd fd) {
 }
 
 Status ControlServer::make_room(const Client& client) {
-  const bool full = parts_.in_reserve(client.fd);
+  const bool full = parts_.in_reserve(client.fd, client.caller.uid);
   size_t others = 0, of_uid = 0, in_reserve = 0;
   const Client* idle = nullptr;
   for (const auto& [number, one] : clients_) {
@@ -204,8 +211,10 @@ void ControlServer::reply(Client& client, const std::string& text, bool last) {
 // False: it could not be, and the client is gone: what is left would be taken for its next call.
 bool ControlServer::consume(const Client& client, size_t bytes) {
   while (bytes > 0) {
+    wire::Unwanted fds;
     const Result<size_t> got =
-        sys::recv(client.fd, std::as_writable_bytes(std::span(buffer_.get(), bytes)), MSG_DONTWAIT);
+        wire::take_bytes(client.fd, std::as_writable_bytes(std::span(buffer_.get(), bytes)), fds);
+    for (UniqueFd& fd : fds) parts_.closer.close(BorrowedFd(fd.release()));
     if (!got || *got == 0) {
       close(client.fd.get());
       return false;
@@ -233,6 +242,9 @@ void ControlServer::close(int number) {
   const auto found = clients_.find(number);
   if (found == clients_.end()) return;
   parts_.loop.remove(found->second.fd);
+  // What it sent and nobody read is closed with it: that may block.
+  parts_.closer.charge(found->second.caller.uid);
+  parts_.closer.close(BorrowedFd(found->second.fd.release()));
   clients_.erase(found);
 }
 

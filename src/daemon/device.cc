@@ -15,7 +15,8 @@ namespace outlive::daemon {
 
 namespace {
 
-constexpr int kMostRequestsATurn = 32;  // of one connection, then the others' turn
+// Then it is looked who else has come.
+constexpr uint64_t kServeNs = 200'000;
 
 // Memory is short: the message stays in the socket, and is tried again in the next turn.
 bool is_passing(const Error& error) {
@@ -85,7 +86,7 @@ Status Device::start(BorrowedFd listener) {
 }
 
 void Device::accept_all(BorrowedFd listener) {
-  for (int i = 0; i < 64; ++i) {
+  for (int i = 0; i < 16; ++i) {
     Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
     if (!accepted) {
       if (accepted.error().code != EAGAIN) {
@@ -99,25 +100,31 @@ void Device::accept_all(BorrowedFd listener) {
 }
 
 void Device::take_on(UniqueFd fd) {
+  // Descriptors in its queue, which came with its first requests, are closed with it.
+  const auto hang_up = [&] { parts_.closer.close(BorrowedFd(fd.release())); };
   const Result<ucred> peer = sys::peer_credentials(fd);
-  if (!peer) return;
-  const uint64_t limit = parts_.config.limits.connections + (peer->uid == 0 ? 64 : 0);
-  const bool full = parts_.in_reserve(fd);
-  if (full || by_uid_[peer->uid] >= limit) {
-    log_warning("uid {} has {} connections, the limit is {}{}: refused", peer->uid,
-                by_uid_[peer->uid], limit, full ? ", and the table of descriptors is full" : "");
+  if (!peer) return hang_up();
+  parts_.closer.charge(peer->uid);
+  const uint64_t limit = parts_.config.limits_of(peer->uid).connections + (peer->uid == 0 ? 64 : 0);
+  const bool full = parts_.in_reserve(fd, peer->uid);
+  const auto others = by_uid_.find(peer->uid);
+  const uint64_t has = others == by_uid_.end() ? 0 : others->second;
+  if (full || has >= limit) {
+    parts_.refusals.refused(peer->uid, parts_.now(),
+                            fmt::format("a connection: it has {}, the limit is {}{}", has, limit,
+                                        full ? ", and the table of descriptors is full" : ""));
     const abi::MessageHeader header = wire::event_header();
     abi::MessageHeader refusal = header;
     refusal.result = -EMFILE;
     const Status ignored = wire::send(fd, refusal, {});
     static_cast<void>(ignored);
-    return;
+    return hang_up();
   }
   luo::Change change(parts_.records());
   Result<abi::ConnectionSlot*> made = change.add<abi::ConnectionSlot>();
   if (!made) {
-    log_warning("a connection of uid {}: {}", peer->uid, made.error().message);
-    return;
+    parts_.refusals.refused(peer->uid, parts_.now(), made.error().message);
+    return hang_up();
   }
   abi::ConnectionSlot& slot = **made;
   slot.role = static_cast<uint64_t>(abi::ConnectionRole::kDevice);
@@ -145,6 +152,7 @@ void Device::watch(Connection& connection) {
   const Status added =
       parts_.loop.add(connection.fd(), EPOLLIN | EPOLLRDHUP, [this, address](uint32_t events) {
         if (events & EPOLLOUT) writable(address);
+        if (events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) feed(address);
         if (events & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)) readable(address);
       });
   if (!added) {
@@ -154,21 +162,27 @@ void Device::watch(Connection& connection) {
   }
 }
 
-void Device::tick() {
-  for (const uint64_t address : std::exchange(unwatched_, {})) {
-    if (Connection* connection = find(address)) watch(*connection);
-  }
-}
-
 Connection* Device::find(uint64_t address) {
   const auto found = connections_.find(address);
   return found == connections_.end() ? nullptr : &found->second;
 }
 
 void Device::readable(uint64_t address) {
-  for (int i = 0; i < kMostRequestsATurn; ++i) {
-    Connection* connection = find(address);
-    if (connection == nullptr || connection->blocked || !serve_one(*connection)) return;
+  const Connection* connection = find(address);
+  if (connection == nullptr || connection->blocked || connection->taking) return;
+  ready_.add(connection->slot->uid, address);
+}
+
+void Device::serve_some() {
+  const uint64_t end = parts_.now() + kServeNs;
+  while (const auto address = ready_.next()) {
+    Connection* connection = find(*address);
+    if (connection == nullptr || connection->blocked || connection->taking) continue;
+    parts_.closer.charge(connection->slot->uid);
+    // One request. If there is another, the loop says so in its next turn, after what came before
+    // it: a session that was closed before its name is asked for again.
+    serve_one(*connection);
+    if (parts_.now() >= end) break;
   }
 }
 
@@ -203,7 +217,9 @@ void Device::stored() {
 }
 
 bool Device::serve_one(Connection& connection) {
-  Result<wire::Received> got = wire::peek(connection.fd(), buffer_, wire::FdFlag::kKeep);
+  Result<wire::Received> got =
+      wire::peek(connection.fd(), buffer_, wire::FdFlag::kKeep, &unwanted_);
+  release_fds(unwanted_);
   if (!got) {
     if (!is_passing(got.error())) close(connection, got.error().message);
     return false;
@@ -220,6 +236,7 @@ bool Device::serve_one(Connection& connection) {
     case wire::Arrival::kMessage:
       break;
   }
+  connection.lost_fds = got->lost_fds;
   bool more;
   if (got->arrival == wire::Arrival::kRefused &&
       got->message.header.sequence == connection.slot->sequence + 1) {
@@ -230,7 +247,7 @@ bool Device::serve_one(Connection& connection) {
   } else {
     more = serve(connection, got->message);
   }
-  release_fds(got->message);
+  release_fds(got->message.fds);
   return more;
 }
 
@@ -283,18 +300,27 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     delay(connection);
     return false;
   }
+  if (!outcome.fds.empty() && !may_send(connection, outcome.fds.size())) {
+    starve(connection);
+    return false;
+  }
   const abi::MessageHeader header = wire::reply_header(message.header, outcome.result);
   const Status sent = wire::send(connection.fd(), header, outcome.body, outcome.fds);
   if (!sent) {
-    if (sent.error().code == EAGAIN || sent.error().code == ETOOMANYREFS ||
-        is_passing(sent.error())) {
+    if (sent.error().code == EAGAIN || sent.error().code == ENOMEM) {
       block(connection);
+    } else if (sent.error().code == ETOOMANYREFS || sent.error().code == ENOBUFS) {
+      starve(connection);
     } else {
       close(connection, sent.error().message);
     }
     return false;
   }
-  if (const Status taken = wire::consume(connection.fd()); !taken) {
+  if (!outcome.fds.empty()) {
+    connection.unread_fds = static_cast<uint32_t>(outcome.fds.size());
+    unread_fds_[connection.slot->uid] += outcome.fds.size();
+  }
+  if (const Status taken = take(connection); !taken) {
     // Unconsumed, it is answered once more; who waits for the next reply drops that.
     if (!is_passing(taken.error())) close(connection, taken.error().message);
     return false;
@@ -308,44 +334,6 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     parts_.closer.close(done);
   }
   return true;
-}
-
-bool Device::flush_events(Connection& connection) {
-  while (!connection.events.empty()) {
-    const Status sent = wire::send(connection.fd(), wire::event_header(),
-                                   wire::bytes_of(connection.events.front()));
-    if (!sent && sent.error().code == EAGAIN) {
-      block(connection);
-      return false;
-    }
-    if (!sent) {
-      close(connection, sent.error().message);
-      return false;
-    }
-    connection.events.pop_front();
-  }
-  return true;
-}
-
-void Device::send_event(uint64_t address, abi::Step step, uint64_t update, uint64_t deadline_ns,
-                        std::string_view reason) {
-  Connection* connection = find(address);
-  if (connection == nullptr) return;
-  abi::EventBody body = wire::sized<abi::EventBody>();
-  body.step = static_cast<uint32_t>(step);
-  body.update = update;
-  body.deadline_ns = deadline_ns;
-  wire::write_text(reason, body.reason);
-  connection->events.push_back(body);
-  if (connection->blocked) return;
-  // An event is best sent at once: it is inside the blackout. What can't be sent waits.
-  const Status sent = wire::send(connection->fd(), wire::event_header(),
-                                 wire::bytes_of(connection->events.front()));
-  if (sent) {
-    connection->events.pop_front();
-  } else {
-    block(*connection);
-  }
 }
 
 std::vector<luo::Participant> Device::participants(uint64_t service, uint64_t generation) const {
@@ -380,7 +368,7 @@ Status Device::add_session_connection(luo::Change& change, Connection& client,
                                       abi::ConnectionSlot** made) {
   auto* slot = TRY(change.add<abi::ConnectionSlot>());
   sys::SocketPair pair = TRY(sys::socketpair(SOCK_SEQPACKET | SOCK_NONBLOCK));
-  if (parts_.in_reserve(pair.second)) {
+  if (parts_.in_reserve(pair.second, client.slot->uid)) {
     return fail(EMFILE, "outlived's table of {} descriptors is full", parts_.fd_limit);
   }
   TRY(sys::set_nonblocking(pair.second, false));
@@ -430,6 +418,7 @@ bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
 void Device::close(Connection& connection, std::string_view why) {
   const uint64_t address = connection.address;
   log_debug("connection of uid {} pid {}: {}", connection.slot->uid, connection.slot->pid, why);
+  parts_.closer.charge(connection.slot->uid);
   parts_.loop.remove(connection.fd());
   if (connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kSession)) {
     own_inodes_.erase(connection.slot->peer_inode);
@@ -439,6 +428,7 @@ void Device::close(Connection& connection, std::string_view why) {
   const bool participant = connection.slot->participant != 0;
   const BorrowedFd fd = connection.fd();
   const int64_t reply_fd = connection.slot->reply_fd;
+  forget_unread(connection);
   if (--by_uid_[connection.slot->uid] == 0) by_uid_.erase(connection.slot->uid);
   {
     luo::Change change(parts_.records());
@@ -486,10 +476,11 @@ void Device::unheld(luo::Session& session) {
   parts_.core.leases().start(session);
 }
 
-void Device::release_fds(wire::Message& message) {
-  for (UniqueFd& fd : message.fds) {
+void Device::release_fds(std::vector<UniqueFd>& fds) {
+  for (UniqueFd& fd : fds) {
     if (fd.valid()) parts_.closer.close(BorrowedFd(fd.release()));
   }
+  fds.clear();
 }
 
 }  // namespace outlive::daemon

@@ -17,6 +17,7 @@
 #include <unordered_set>
 
 #include "daemon/connection.h"
+#include "daemon/fair_queue.h"
 #include "daemon/parts.h"
 
 namespace outlive::daemon {
@@ -32,8 +33,6 @@ class Device {
   Status start(BorrowedFd listener);
   // An accepted connection of a dead worker that no record names: a new client.
   void take_on(UniqueFd connection);
-  // Once a turn: what failed for want of memory is tried again.
-  void tick();
 
   // For updates.
   std::vector<luo::Participant> participants(uint64_t service, uint64_t generation) const;
@@ -56,6 +55,15 @@ class Device {
   // The fd store has taken everything: replies that waited for that go out.
   void stored();
 
+  // Serves those that have something to say, users in turns, for a while; has_work(): not all of it
+  // was done.
+  void serve_some();
+  bool has_work() const { return !ready_.empty(); }
+  // What waits for descriptors in flight to arrive, and what failed for want of memory, is tried
+  // again; is_starved(): every 20 ms.
+  void tick();
+  bool is_starved() const { return !starved_.empty() || !unwatched_.empty(); }
+
  private:
   void accept_all(BorrowedFd listener);
   void readable(uint64_t address);
@@ -73,23 +81,33 @@ class Device {
   bool flush_events(Connection& connection);
   void block(Connection& connection);
   void delay(Connection& connection);
+  void starve(Connection& connection);
+  void feed(uint64_t address);
+  void forget_unread(Connection& connection);
+  // Whether so many descriptors more may be on their way to this user's connections.
+  bool may_send(Connection& connection, size_t fds);
+  Status take(Connection& connection);
   void close(Connection& connection, std::string_view why);
   void drop_session(Connection& connection);
   void unheld(luo::Session& session);  // from now on it waits to be claimed
   void watch(Connection& connection);
   Connection* find(uint64_t address);
-  void release_fds(wire::Message& message);
+  void release_fds(std::vector<UniqueFd>& fds);
 
   Parts& parts_;
   Supervisor& supervisor_;
   std::unique_ptr<Requests> requests_;
   std::unordered_map<uint64_t, Connection> connections_;
   std::unordered_map<uint64_t, uint64_t> by_uid_;
-  std::vector<uint64_t> unwatched_;          // connections that the loop doesn't have yet
+  std::vector<uint64_t> unwatched_;                    // connections that the loop doesn't have yet
+  std::unordered_map<uint64_t, uint64_t> unread_fds_;  // by uid
+  FairQueue ready_;
+  std::vector<uint64_t> starved_;
   std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
   std::vector<uint64_t> delayed_;
   BorrowedFd listener_;
   wire::Buffer buffer_;
+  wire::Unwanted unwanted_;
 };
 
 }  // namespace outlive::daemon

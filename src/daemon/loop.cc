@@ -1,5 +1,6 @@
 #include "daemon/loop.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 
 namespace outlive::daemon {
@@ -49,8 +50,10 @@ std::vector<BorrowedFd> Loop::fds() const {
 }
 
 Status Loop::turn(int timeout_ms) {
-  epoll_event events[64];
+  // All that is ready, in one turn: who is next is for the handlers to say, not for the order here.
+  epoll_event events[512];
   const size_t count = TRY(sys::epoll_wait(epoll_, events, timeout_ms));
+  woken_ns_ = system_clock().now_ns();
   for (size_t i = 0; i < count; ++i) {
     const uint64_t tag = events[i].data.u64;
     const auto number = static_cast<uint32_t>(tag);

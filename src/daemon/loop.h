@@ -25,6 +25,8 @@ class Loop {
   void remove(BorrowedFd fd);
   // One turn: waits for at most timeout_ms (-1: no limit) and runs what is due.
   Status turn(int timeout_ms);
+  // When the last turn stopped waiting, by the monotonic clock.
+  uint64_t woken_ns() const { return woken_ns_; }
   BorrowedFd fd() const { return epoll_; }
   // What is registered, and the epoll instance itself.
   std::vector<BorrowedFd> fds() const;
@@ -37,6 +39,7 @@ class Loop {
   explicit Loop(UniqueFd epoll) : epoll_(std::move(epoll)) {}
   UniqueFd epoll_;
   std::vector<Slot> slots_;  // by fd number
+  uint64_t woken_ns_ = 0;
 };
 
 }  // namespace outlive::daemon

@@ -173,6 +173,9 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"liveupdate_enabled", parts_.config.liveupdate_enabled},
       {"confinement", parts_.confined},
       {"fd_store", fd_store.empty() ? Json() : Json(fd_store)},
+      {"turns", parts_.turns.count()},
+      {"turn_p999_us", parts_.turns.quantile_us(0.999)},
+      {"turn_max_us", parts_.turns.max_us()},
       {"log", nullptr},
   });
 }

@@ -13,13 +13,17 @@ std::string NotifySockets::path(uint64_t instance) const {
   return fmt::format("{}/notify-{:016x}", parts_.runtime.path, instance);
 }
 
-Result<UniqueFd> NotifySockets::make(uint64_t instance) {
+Result<UniqueFd> NotifySockets::make(uint64_t instance, uint64_t uid) {
   UniqueFd socket = TRY(sys::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK));
   const sys::UnixAddress address = TRY(sys::unix_address(path(instance)));
   TRY(sys::bind(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length)
           .context("{}", path(instance)));
-  // The name holds 64 random bits that only the service is told.
-  if (::chmod(path(instance).c_str(), 0666) != 0) return fail_errno(path(instance));
+  // Its name is no secret, everybody may list the folder.
+  if (::chmod(path(instance).c_str(), 0600) != 0) return fail_errno(path(instance));
+  if (uid != ::geteuid() &&
+      ::chown(path(instance).c_str(), static_cast<uid_t>(uid), static_cast<gid_t>(-1)) != 0) {
+    return fail_errno(path(instance));
+  }
   TRY(sys::set_cloexec(socket, false));  // crosses the exec of another outlived
   watch(socket, instance);
   return socket;

@@ -14,8 +14,8 @@ class Supervisor;
 class NotifySockets {
  public:
   NotifySockets(Parts& parts, Supervisor& supervisor) : parts_(parts), supervisor_(supervisor) {}
-  // Bound and watched. The fd goes into the record.
-  Result<UniqueFd> make(uint64_t instance);
+  // Bound and watched; only this user may send to it. The fd goes into the record.
+  Result<UniqueFd> make(uint64_t instance, uint64_t uid);
   std::string path(uint64_t instance) const;
   // Watches one that a record names.
   void watch(BorrowedFd socket, uint64_t instance);

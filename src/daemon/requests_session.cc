@@ -75,8 +75,9 @@ Outcome Requests::handle(Connection& connection, wire::Message& message) {
   if (outcome) return std::move(*outcome);
   const int code = outcome.error().code;
   if (code == EDQUOT || code == EPERM || code == EMFILE) {
-    log_notice("uid {} pid {}: {}", connection.slot->uid, connection.slot->pid,
-               outcome.error().message);
+    parts_.refusals.refused(
+        connection.slot->uid, parts_.now(),
+        fmt::format("{} (pid {})", outcome.error().message, connection.slot->pid));
   }
   return Outcome::error(outcome.error());
 }
@@ -177,7 +178,7 @@ Result<Outcome> Requests::preserve(Connection& connection, wire::Message& messag
   }
   TRY(wire::expect_fds(message, tokens.size()));
   for (const UniqueFd& fd : message.fds) {
-    if (parts_.in_reserve(fd)) {
+    if (parts_.in_reserve(fd, connection.slot->uid)) {
       return fail(EMFILE, "session '{}': outlived's table of {} descriptors is full", session->name,
                   parts_.fd_limit);
     }

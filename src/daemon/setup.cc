@@ -28,11 +28,7 @@ bool make_path(const std::string& path) {
 }
 
 std::string choose_state_dir(const Config& config, const wire::RuntimeDir& runtime) {
-  if (config.state_dir) {
-    // Now: the confined worker may write below it only if it is there. It says so if it isn't.
-    static_cast<void>(make_path(*config.state_dir));
-    return *config.state_dir;
-  }
+  if (config.state_dir) return *config.state_dir;
   std::string wanted = "/var/lib/outlive";
   if (geteuid() != 0) {
     const char* xdg = getenv("XDG_STATE_HOME");
@@ -114,6 +110,8 @@ Result<Setup> Setup::make(const Config& config, StoredFds& stored) {
   setup.new_listeners = stored.device_listener.valid() || stored.control_listener.valid();
   stored.device_listener.reset();
   stored.control_listener.reset();
+  // Now: the confined worker may write below it only if it is there. It says so if it isn't.
+  static_cast<void>(make_path(setup.state_dir));
   // From here on they belong to the table.
   setup.lock = BorrowedFd(lock.release());
   setup.arena = BorrowedFd(arena.release());

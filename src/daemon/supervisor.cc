@@ -312,7 +312,8 @@ Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& serv
     }
   }
   process.instance = new_instance();
-  UniqueFd notify = TRY(notify_->make(process.instance).context("service '{}'", service.name));
+  UniqueFd notify =
+      TRY(notify_->make(process.instance, service.uid).context("service '{}'", service.name));
   launch.env.push_back("NOTIFY_SOCKET=" + notify_->path(process.instance));
   launch.env.push_back("OUTLIVE_RUNTIME_DIR=" + parts_->runtime.path);
   launch.env.push_back(fmt::format("OUTLIVE_SERVICE={}", service.name));

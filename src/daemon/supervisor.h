@@ -114,7 +114,7 @@ class Supervisor final : public luo::UpdateHost {
   // After a start from the service manager's fd store (new_table.h): processes that records name
   // and no keeper knows are taken on; those that don't run any more are returned.
   std::vector<int64_t> take_on_processes();
-  Status take_on_process(abi::ProcessWords& words);
+  Status take_on_process(abi::ProcessWords& words, uint64_t uid);
   void died(abi::ServiceSlot& service, const machine::ChildExit& exit);
   void go_on(abi::ServiceSlot& service);
   void set_state(abi::ServiceSlot& service, abi::ServiceState state);

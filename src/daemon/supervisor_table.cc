@@ -42,9 +42,9 @@ bool started_at(int64_t pid, uint64_t start_ns) {
 std::vector<int64_t> Supervisor::take_on_processes() {
   std::vector<int64_t> gone;
   if (machine::load_word(parts_->control.block().table_epoch) == 0) return gone;
-  const auto look = [&](abi::ProcessWords& words) {
+  const auto look = [&](abi::ProcessWords& words, uint64_t uid) {
     if (words.pid == 0 || parts_->control.child(static_cast<pid_t>(words.pid))) return;
-    const Status taken = take_on_process(words);
+    const Status taken = take_on_process(words, uid);
     if (taken) {
       log_info("pid {}: runs on, and is taken on", words.pid);
       return;
@@ -52,25 +52,27 @@ std::vector<int64_t> Supervisor::take_on_processes() {
     log_info("pid {}: {}", words.pid, taken.error().message);
     gone.push_back(words.pid);
   };
-  std::vector<abi::ProcessWords*> all;
+  std::vector<std::pair<abi::ProcessWords*, uint64_t>> all;
   parts_->core.services().for_each(
-      [&](abi::ServiceSlot& service) { all.push_back(&service.current); });
+      [&](abi::ServiceSlot& service) { all.emplace_back(&service.current, service.uid); });
   parts_->records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& update) {
-    all.push_back(&update.successor);
-    all.push_back(&update.old);
+    const auto* service = parts_->core.services().at(update.service);
+    const uint64_t uid = service != nullptr ? service->uid : ::geteuid();
+    all.emplace_back(&update.successor, uid);
+    all.emplace_back(&update.old, uid);
   });
-  for (abi::ProcessWords* words : all) look(*words);
+  for (const auto& [words, uid] : all) look(*words, uid);
   return gone;
 }
 
-Status Supervisor::take_on_process(abi::ProcessWords& words) {
+Status Supervisor::take_on_process(abi::ProcessWords& words, uint64_t uid) {
   const auto pid = static_cast<pid_t>(words.pid);
   UniqueFd pidfd = TRY(sys::pidfd_open(pid));
   // Looked at after the pidfd is open: from here on the number can't become another process.
   if (!started_at(words.pid, words.start_ns)) return fail(ESRCH, "runs no more");
   const Status stale = sys::unlink(notify_->path(words.instance));
   static_cast<void>(stale);
-  UniqueFd notify = TRY(notify_->make(words.instance));
+  UniqueFd notify = TRY(notify_->make(words.instance, uid));
   luo::Change change(parts_->records());
   change.set(words.notify_fd, int64_t{notify.release()});
   change.set(words.pidfd, int64_t{pidfd.get()});

@@ -63,6 +63,7 @@ uint64_t soft_fd_limit() {
 }
 
 constexpr uint64_t kHeartbeatNs = 500'000'000;
+constexpr uint64_t kFeedNs = 20'000'000;    // between two tries of what waits for descriptors
 constexpr uint64_t kLookNs = kHeartbeatNs;  // between two looks for orphans of services
 
 class Worker {
@@ -110,6 +111,7 @@ class Worker {
   kho::AttachReport arena_report_;
   LeakLedger corrected_;
   uint64_t next_look_ns_ = 0;
+  uint64_t next_feed_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
@@ -136,6 +138,7 @@ Status Worker::attach() {
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
   context.limits = input_.config.limits;
+  context.limits_by_uid = input_.config.quotas;
   context.classify = files::classify;
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));
@@ -274,9 +277,9 @@ Status Worker::start() {
   // What attach released is closed already: no record named it when the table was taken.
   releases_.early.clear();
   parts_ = std::unique_ptr<Parts>(new Parts{
-      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *store_, *launches_,
-      *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
-      [this](bool previous) { return recorder_.read(previous); },
+      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *store_,
+      *launches_, *arena_, *core_, system_clock(), system_clock().now_ns(),
+      [this] { stopping_ = true; }, [this](bool previous) { return recorder_.read(previous); },
       [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
       soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
@@ -368,27 +371,33 @@ int Worker::timeout() const {
   }
   const uint64_t lease_in = core_->leases().next_in_ns();
   if (lease_in < kHeartbeatNs) at = std::min(at, parts_->now() + lease_in);
-  if (closer_->pending() != 0 || store_->waiting() != 0)
-    at = std::min(at, parts_->now() + 20'000'000);
+  if (closer_->pending() != 0) at = std::min(at, parts_->now() + closer_->wait_ns());
+  if (store_->waiting() != 0) at = std::min(at, parts_->now() + 20'000'000);
+  if (device_->is_starved()) at = std::min(at, next_feed_ns_);
   const uint64_t now = parts_->now();
   return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
 }
 
 Status Worker::turn() {
-  TRY(loop_->turn(timeout()));
+  TRY(loop_->turn(device_->has_work() ? 0 : timeout()));
+  device_->serve_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
   reap();
   core_->updates().tick(now);
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
   supervisor_.tick(now);
-  device_->tick();
   launches_->pump();
   store_->flush(parts_->now(), core_->records().root().committed);
   if (store_->waiting() == 0) device_->stored();
+  if (device_->is_starved() && now >= next_feed_ns_) {
+    next_feed_ns_ = now + kFeedNs;
+    device_->tick();
+  }
   closer_->tick(parts_->now());
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
+  parts_->turns.note(parts_->now() - loop_->woken_ns());
   return {};
 }
 

@@ -48,13 +48,13 @@ Result<ClientSubtrees::Adding> ClientSubtrees::add(Change& change, const Caller&
   Key key{caller.uid, std::string(name)};
   const auto found = index_.find(key);
   const Usage used = usage_[caller.uid];
+  const Limits& limits = context_.limits_of(caller.uid);
   const uint64_t replaced = found == index_.end() ? 0 : found->second->size;
-  if ((found == index_.end() && used.count >= context_.limits.subtrees) ||
-      used.bytes - replaced + bytes.size() > context_.limits.subtree_bytes) {
+  if ((found == index_.end() && used.count >= limits.subtrees) ||
+      used.bytes - replaced + bytes.size() > limits.subtree_bytes) {
     return fail(EDQUOT,
                 "subtree '{}': uid {} has {} subtrees of {} bytes, the limits are {} and {}", name,
-                caller.uid, used.count, used.bytes, context_.limits.subtrees,
-                context_.limits.subtree_bytes);
+                caller.uid, used.count, used.bytes, limits.subtrees, limits.subtree_bytes);
   }
   kho::Arena& arena = context_.records->arena();
   Adding adding;

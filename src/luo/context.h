@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace outlive::luo {
 
-// Quotas of one uid. Root has the same and a reserve on top (kRootReserve).
+// Quotas of one uid.
 struct Limits {
   uint64_t sessions = 10'000;
   uint64_t files = 16'000;
@@ -19,6 +20,7 @@ struct Limits {
   uint64_t subtrees = 256;
   uint64_t subtree_bytes = 1 << 20;
   uint64_t updates = 64;  // of one service: records that are kept, with their timelines
+  uint64_t services = 64;
 };
 
 // Who asks. A session or service of another uid does not exist for it (ENOENT), unless it is root.
@@ -36,7 +38,12 @@ struct Context {
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
   const Clock* clock = nullptr;
   Limits limits;
-  bool kernel_format = false;  // the subtree "LUO" is there (luo/format.h)
+  bool kernel_format = false;                // the subtree "LUO" is there (luo/format.h)
+  std::map<uint64_t, Limits> limits_by_uid;  // of users that have others
+  const Limits& limits_of(uint64_t uid) const {
+    const auto found = limits_by_uid.find(uid);
+    return found == limits_by_uid.end() ? limits : found->second;
+  }
   // Names of sessions are bytes, as the kernel's are: nothing but their length is checked.
   bool names_are_bytes = false;
   // Learns what an fd is, without blocking on it: all that there is to know; and only what chooses

@@ -129,9 +129,9 @@ Result<Files::Preserving> Files::preserve(Change& change, Session& session,
       return fail(EEXIST, "session '{}': token {:#x} is used", session.name, file.token);
     }
   }
-  if (count_of(session.uid) + files.size() > context_.limits.files) {
+  if (count_of(session.uid) + files.size() > context_.limits_of(session.uid).files) {
     return fail(EDQUOT, "session '{}': uid {} has {} files, the limit is {}", session.name,
-                session.uid, count_of(session.uid), context_.limits.files);
+                session.uid, count_of(session.uid), context_.limits_of(session.uid).files);
   }
   Preserving batch(*this, session);
   batch.list_.reserve(files.size());

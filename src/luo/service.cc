@@ -46,10 +46,18 @@ Result<abi::ServiceSlot*> Services::create(Change& change, const Caller& caller,
                                            std::string_view name) {
   TRY(check_name(name));
   abi::ServiceSlot* taken = nullptr;
+  uint64_t has = 0;
   for_each([&](abi::ServiceSlot& slot) {
-    if (slot.uid == caller.uid && slot.name == name) taken = &slot;
+    if (slot.uid != caller.uid) return;
+    ++has;
+    if (slot.name == name) taken = &slot;
   });
   if (taken != nullptr) return fail(EEXIST, "service '{}' exists", name);
+  const uint64_t limit = context_.limits_of(caller.uid).services;
+  if (has >= limit) {
+    return fail(EDQUOT, "service '{}': uid {} has {} services, the limit is {}", name, caller.uid,
+                has, limit);
+  }
   auto* slot = TRY(change.add<abi::ServiceSlot>().context("service '{}'", name));
   memcpy(slot->name, name.data(), name.size());
   slot->uid = caller.uid;

@@ -1,6 +1,7 @@
 #include "luo/service.h"
 
 #include "luo/luo_test.h"
+#include "luo/usage.h"
 
 namespace outlive::luo {
 namespace {
@@ -18,6 +19,39 @@ TEST(Service, CreateAndFind) {
   Change change(w.core->records());
   EXPECT_EQ(services.create(change, {}, "").error().code, EINVAL);
   EXPECT_EQ(services.create(change, {}, "web").error().code, EEXIST);
+}
+
+TEST(Service, QuotasAreOfAUser) {
+  LuoWorld w;
+  w.limits.services = 2;
+  ASSERT_TRUE(w.reattach());
+  Limits more = w.limits;
+  more.services = 3;
+  w.core->context().limits_by_uid[7] = more;
+  for (const uint64_t uid : {uint64_t{0}, uint64_t{1}, uint64_t{7}}) {
+    w.service("a", {.uid = uid});
+    w.service("b", {.uid = uid});
+  }
+  w.service("c", {.uid = 7});
+  Change change(w.core->records());
+  for (const uint64_t uid : {uint64_t{0}, uint64_t{1}, uint64_t{7}}) {
+    EXPECT_EQ(w.core->services().create(change, {.uid = uid}, "d").error().code, EDQUOT) << uid;
+  }
+  EXPECT_EQ(w.core->services().create(change, {.uid = 1}, "a").error().code, EEXIST);
+}
+
+TEST(Usage, CountsWhatEachUserHas) {
+  LuoWorld w;
+  w.service("a", {.uid = 7});
+  ASSERT_TRUE(w.add_subtree("note", "12345", {.uid = 7}));
+  ASSERT_TRUE(w.add_subtree("note", "1", {.uid = 8}));
+  auto users = usage_by_uid(w.core->records());
+  ASSERT_EQ(users.size(), 2u);
+  EXPECT_EQ(users[7].services, 1u);
+  EXPECT_EQ(users[7].subtrees, 1u);
+  EXPECT_EQ(users[7].sessions, 0u);
+  EXPECT_EQ(users[7].bytes, sizeof(abi::ServiceSlot) + sizeof(abi::ClientSubtreeSlot) + 5);
+  EXPECT_EQ(users[8].bytes, sizeof(abi::ClientSubtreeSlot) + 1);
 }
 
 TEST(Service, BlobsAreKeptWhileARecordNamesThem) {

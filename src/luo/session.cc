@@ -144,9 +144,9 @@ Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
       return fail(EEXIST, "session '{}' exists", name);
     }
   }
-  if (count_of(caller.uid) >= context_.limits.sessions) {
+  if (count_of(caller.uid) >= context_.limits_of(caller.uid).sessions) {
     return fail(EDQUOT, "session '{}': uid {} has {} sessions, the limit is {}", name, caller.uid,
-                count_of(caller.uid), context_.limits.sessions);
+                count_of(caller.uid), context_.limits_of(caller.uid).sessions);
   }
   auto* slot = TRY(change.add<abi::SessionSlot>().context("session '{}'", name));
   memcpy(slot->name, name.data(), name.size());

@@ -37,7 +37,7 @@ Result<Received> zero_bytes(BorrowedFd socket) {
   pollfd entry{.fd = socket.get(), .events = POLLIN, .revents = 0};
   if (::poll(&entry, 1, 0) == -1) return fail_errno("poll");
   if ((entry.revents & POLLHUP) == 0) return fail(EPROTO, "a packet without a byte in it");
-  return Received{Arrival::kClosed, {}, {0, {}}};
+  return Received{Arrival::kClosed, {}, {0, {}}, false};
 }
 
 Status check_header(const abi::MessageHeader& header) {
@@ -53,12 +53,13 @@ Status check_header(const abi::MessageHeader& header) {
 }
 
 Result<Received> without_message(Error error) {
-  if (error.code == EAGAIN) return Received{Arrival::kNothing, {}, {0, {}}};
-  if (error.code == ECONNRESET) return Received{Arrival::kReset, {}, {0, {}}};
+  if (error.code == EAGAIN) return Received{Arrival::kNothing, {}, {0, {}}, false};
+  if (error.code == ECONNRESET) return Received{Arrival::kReset, {}, {0, {}}, false};
   return error;
 }
 
-Result<Received> read_message(BorrowedFd socket, Buffer& buffer, FdFlag fd_flag, int flags) {
+Result<Received> read_message(BorrowedFd socket, Buffer& buffer, FdFlag fd_flag, int flags,
+                              Unwanted* unwanted) {
   ControlBuffer control;
   iovec part{.iov_base = buffer.bytes, .iov_len = sizeof buffer.bytes};
   msghdr raw{};
@@ -70,9 +71,11 @@ Result<Received> read_message(BorrowedFd socket, Buffer& buffer, FdFlag fd_flag,
 
   auto got = sys::recvmsg(socket, raw, flags);
   if (!got) return without_message(got.take_error());
+  Unwanted here;
+  Unwanted& fds = unwanted != nullptr ? *unwanted : here;
+  fds = take_fds(raw);
   Received received;
-  received.message.fds = take_fds(raw);
-  if (*got == 0 && received.message.fds.empty()) return zero_bytes(socket);
+  if (*got == 0 && fds.empty()) return zero_bytes(socket);
   if (*got < sizeof(abi::MessageHeader)) {
     return fail(EPROTO, "a packet of {} bytes, a header has {}", *got, sizeof(abi::MessageHeader));
   }
@@ -81,16 +84,17 @@ Result<Received> read_message(BorrowedFd socket, Buffer& buffer, FdFlag fd_flag,
 
   received.arrival = Arrival::kRefused;
   if ((raw.msg_flags & MSG_CTRUNC) != 0) {
-    received.message.fds.clear();
+    received.lost_fds = true;
     received.refusal = fail(EMFILE, "the message's descriptors don't fit: no free slots");
     return received;
   }
   if ((raw.msg_flags & MSG_TRUNC) != 0) {
-    received.message.fds.clear();
     received.refusal = fail(E2BIG, "a body has at most {} bytes", abi::kMaxBody);
     return received;
   }
   received.arrival = Arrival::kMessage;
+  received.message.fds = std::move(fds);
+  fds.clear();
   received.message.body = std::span(buffer.bytes).first(*got).subspan(sizeof(abi::MessageHeader));
   return received;
 }
@@ -118,18 +122,31 @@ void put_fds(std::span<const BorrowedFd> fds, ControlBuffer& control, msghdr& ra
 
 }  // namespace
 
-Result<Received> peek(BorrowedFd socket, Buffer& buffer, FdFlag flag) {
-  return read_message(socket, buffer, flag, MSG_PEEK | MSG_DONTWAIT);
+Result<Received> peek(BorrowedFd socket, Buffer& buffer, FdFlag flag, Unwanted* unwanted) {
+  return read_message(socket, buffer, flag, MSG_PEEK | MSG_DONTWAIT, unwanted);
 }
 
 Result<Received> receive(BorrowedFd socket, Buffer& buffer, Blocking blocking, FdFlag flag) {
-  return read_message(socket, buffer, flag, blocking == Blocking::kNo ? MSG_DONTWAIT : 0);
+  return read_message(socket, buffer, flag, blocking == Blocking::kNo ? MSG_DONTWAIT : 0, nullptr);
 }
 
 Status consume(BorrowedFd socket) {
   // No control buffer: the kernel lets go of the packet's fds without installing them.
   TRY(sys::recv(socket, {}, MSG_DONTWAIT | MSG_TRUNC));
   return {};
+}
+
+Result<size_t> take_bytes(BorrowedFd socket, std::span<std::byte> into, Unwanted& fds) {
+  ControlBuffer control;
+  iovec part{.iov_base = into.data(), .iov_len = into.size()};
+  msghdr raw{};
+  raw.msg_iov = &part;
+  raw.msg_iovlen = 1;
+  raw.msg_control = control.bytes;
+  raw.msg_controllen = sizeof control.bytes;
+  const size_t got = TRY(sys::recvmsg(socket, raw, MSG_DONTWAIT));
+  for (UniqueFd& fd : take_fds(raw)) fds.push_back(std::move(fd));
+  return got;
 }
 
 Status send(BorrowedFd socket, const abi::MessageHeader& header, std::span<const std::byte> body,

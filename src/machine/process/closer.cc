@@ -166,6 +166,11 @@ uint64_t Closer::patience() const {
   return std::max(patience, std::min(kLeastPatienceNs, timeout_ns_));
 }
 
+uint64_t Closer::wait_ns() const {
+  constexpr uint64_t kMost = 20'000'000;
+  return sent_.empty() ? kMost : std::min(kMost, patience() / 2);
+}
+
 void Closer::finish(Job& job) {
   ++closed_;
   if (job.done) finished_.push_back(std::move(job.done));

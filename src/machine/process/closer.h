@@ -33,7 +33,7 @@ namespace outlive::machine {
 
 class Closer {
  public:
-  explicit Closer(Control& control, uint64_t timeout_ns = 2'000'000'000);
+  explicit Closer(Control& control, uint64_t timeout_ns = 500'000'000);
   Closer(const Closer&) = delete;
   Closer& operator=(const Closer&) = delete;
   // Kills its process. What is still queued stays open: an orphan, closed at the next attach.
@@ -50,6 +50,8 @@ class Closer {
   // pending() is not 0.
   void tick(uint64_t now_ns);
   size_t pending() const { return queued_ + sent_.size(); }
+  // Until the next tick, while pending() is not 0: shorter when many wait.
+  uint64_t wait_ns() const;
   uint64_t closed() const { return closed_; }      // in all
   uint64_t timeouts() const { return timeouts_; }  // closes that were killed
   // All that it has open, and what it is to close.

@@ -4,7 +4,7 @@ import tomllib
 
 READ = re.compile(r'^Status read_(\w+)\(Table& .*?^}', re.M | re.S)
 KEY = re.compile(r'\btable\.(?:text|texts|flag|number|size|milliseconds)\(\s*"([\w-]+)"')
-COMMENTED = re.compile(r"^# ?((?:[\w-]+ = .*)|(?:\[services\.\w+\]))$", re.M)
+COMMENTED = re.compile(r"^# ?((?:[\w-]+ = .*)|(?:\[(?:services|quota)\.\w+\]))$", re.M)
 
 
 def parsed_keys(source):
@@ -17,6 +17,9 @@ def sample_keys(text):
     config = tomllib.loads(COMMENTED.sub(r"\1", text))
     services = config.pop("services", {})
     keys = {section: set(table) for section, table in config.items()}
+    quotas = config.pop("quota", {})
+    keys.pop("quota", None)
+    keys["quota"] = set().union(*quotas.values()) if quotas else set()
     keys["service"] = set().union(*services.values()) if services else set()
     return keys
 
