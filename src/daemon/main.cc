@@ -2,12 +2,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "daemon/broken.h"
 #include "daemon/check_image.h"
-#include "daemon/fd_store.h"
 #include "daemon/options.h"
 #include "daemon/rehearse.h"
 #include "daemon/setup.h"
@@ -30,11 +28,7 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
   Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config, stored));
   WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
                     setup.arena, setup.device_listener, setup.control_listener, setup.lock};
-  input.inherits = setup.inherits;
-  input.new_listeners = setup.new_listeners;
-  input.inherited = std::move(stored.placed);
-  const bool stored_before = setup.inherits || control.block().store_mark != 0;
-  input.fd_store = use_fd_store(input.config.fd_store, stored_before);
+  setup.hand_on(std::move(stored), control, input);
   files::register_default_handlers(input.handlers);
   if (!taking_over) setup.leave(control);
   find_out_once();

@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/sys.h"
+#include "daemon/fd_store.h"
+#include "daemon/worker.h"
 #include "files/memfd/memfd_device.h"
 #include "kho/arena.h"
 #include "kho/store.h"
@@ -142,6 +144,14 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
   }
   return Confinement::prepare(std::move(plan));
 #endif
+}
+
+void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const {
+  input.inherits = inherits;
+  input.new_listeners = new_listeners;
+  input.inherited = std::move(stored.placed);
+  const bool used_before = inherits || control.block().store_mark != 0;
+  input.fd_store = use_fd_store(input.config.fd_store, used_before);
 }
 
 void Setup::leave(const machine::Control& control) const {

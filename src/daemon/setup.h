@@ -15,12 +15,16 @@
 
 namespace outlive::daemon {
 
+struct WorkerInput;
+
 struct Setup {
   // EEXIST: another outlived is at this folder (its pid is named).
   // What the fd store gave back is used instead of new ones; taken from it.
   static Result<Setup> make(const Config& config, StoredFds& stored);
   // The same, left by the binary before this one over its exec (abi/takeover.h). EUCLEAN.
   static Result<Setup> inherit(const machine::Control& control);
+  // What the worker has to know of the service manager's fd store.
+  void hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const;
   // Notes it for the binary after this one.
   void leave(const machine::Control& control) const;
 

@@ -14,6 +14,7 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
+#include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
 #include "daemon/recorder.h"
@@ -40,15 +41,6 @@ std::string local_path(BorrowedFd fd) {
   if (!domain || *domain != AF_UNIX) return {};
   if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
   return std::string(name.sun_path, strnlen(name.sun_path, sizeof name.sun_path));
-}
-
-// An arena that nobody has formatted yet is all holes.
-bool is_blank(BorrowedFd arena) {
-  abi::ArenaHeader header{};
-  const ssize_t got = ::pread(arena.get(), &header, sizeof header, 0);
-  static constexpr abi::ArenaHeader kBlank{};
-  return got == sizeof header &&
-         memcmp(header.compatible, kBlank.compatible, sizeof header.compatible) == 0;
 }
 
 void tell_service_manager(std::string_view text) {
@@ -424,46 +416,6 @@ int Worker::run() {
   return 0;
 }
 
-// The header's count of attaches as it was: an attach that is refused is none.
-class EpochKept {
- public:
-  explicit EpochKept(BorrowedFd arena) : arena_(arena) {
-    known_ = ::pread(arena.get(), &epoch_, sizeof epoch_, kAt) == sizeof epoch_;
-  }
-  void put_back() const {
-    if (known_ && ::pwrite(arena_.get(), &epoch_, sizeof epoch_, kAt) != sizeof epoch_) {
-      log_warning("the arena's epoch: {}", errno_name(errno));
-    }
-  }
-
- private:
-  static constexpr off_t kAt = offsetof(abi::ArenaHeader, epoch);
-  BorrowedFd arena_;
-  uint64_t epoch_ = 0;
-  bool known_ = false;
-};
-
-// What was refused is saved, and then it is gone. False: it can't be saved, so it stays.
-bool make_way(const WorkerInput& input, machine::Control& control) {
-  const auto beat = [&] { control.beat(system_clock().now_ns()); };
-  const Result<std::string> saved =
-      save_image(input.arena, input.state_dir, system_clock().realtime_ns(), beat);
-  if (!saved) {
-    log_error("on-incoming-failure = fresh: the refused state can't be saved, so it is held: {}",
-              saved.error().text());
-    return false;
-  }
-  if (const Status cleared = clear_arena(input.arena); !cleared) {
-    log_error("on-incoming-failure = fresh: {}", cleared.error().text());
-    return false;
-  }
-  log_error(
-      "on-incoming-failure = fresh: the refused state is saved in {}, outlived starts empty; "
-      "what it held open can't be saved and is closed",
-      *saved);
-  return true;
-}
-
 }  // namespace
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
@@ -498,7 +450,8 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     log_error("inherited state refused: {}", attached.error().message);
     worker.reset();  // the image is nobody's now
     epoch.put_back();
-    if (config.on_incoming_failure != "fresh" || !make_way(input, context.control)) {
+    if (config.on_incoming_failure != "fresh" ||
+        !make_way(input.arena, input.state_dir, context.control)) {
       const bool reboot = config.on_incoming_failure == "reboot";
       return hold_because(attached.error().message,
                           reboot ? config.reboot_command : std::vector<std::string>());

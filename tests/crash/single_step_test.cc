@@ -171,7 +171,7 @@ class SingleStep : public testing::Test {
       EXPECT_EQ(told().closed[fd.get()], 0) << "fd " << fd.get() << " is closed, and named";
     }
     const Findings findings = fsck(**core, [](BorrowedFd) { return true; });
-    for (const std::string& line : findings.lines) ADD_FAILURE() << line;
+    for (const kho::Finding& one : findings.lines) ADD_FAILURE() << one.text;
     std::string text = describe(**core);
     more_work(**core);
     return text;
