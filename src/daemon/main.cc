@@ -20,11 +20,9 @@ namespace {
 
 // `control` is an inherited one (taking_over) or new.
 Result<int> run(const Options& options, const Result<Config>& config, machine::Control& control,
-                bool taking_over, std::vector<std::string> words) {
+                bool taking_over, StoredFds stored, std::vector<std::string> words) {
   if (!config) return config.error();
   set_log_level(config->log_level);
-  StoredFds stored;
-  if (!taking_over) stored = TRY(StoredFds::take());
   Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config, stored));
   WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
                     setup.arena, setup.device_listener, setup.control_listener, setup.lock};
@@ -48,8 +46,10 @@ Result<int> start(const Options& options, const Result<Config>& config,
                   std::vector<std::string> words) {
   std::optional<machine::Control> control = TRY(inherited_control());
   const bool taking_over = control.has_value();
+  StoredFds stored = TRY(taking_over ? StoredFds() : StoredFds::take());  // numbers are free yet
   if (!taking_over) control = TRY(machine::Control::create());
-  Result<int> result = run(options, config, *control, taking_over, std::move(words));
+  Result<int> result =
+      run(options, config, *control, taking_over, std::move(stored), std::move(words));
   if (!result && taking_over) machine::Takeover(*control).give_reason(result.error().message);
   return result;
 }

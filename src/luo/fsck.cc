@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 namespace outlive::luo {
 namespace {
@@ -24,6 +25,7 @@ class Check {
   void updates();
   void holders();
   void quotas();
+  std::set<int64_t> process_fds();
   void fds();
 
  private:
@@ -204,16 +206,33 @@ void Check::quotas() {
   }
 }
 
+// Fds that belong to processes: a service's and its update's words name the same one while the old
+// version retires.
+std::set<int64_t> Check::process_fds() {
+  std::set<int64_t> fds;
+  records_.for_each<abi::ServiceSlot>([&](abi::ServiceSlot& slot) {
+    fds.insert({slot.current.binary_fd, slot.current.notify_fd, slot.previous_binary_fd});
+  });
+  records_.for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    for (const auto& words : {slot.successor, slot.old}) {
+      fds.insert({words.binary_fd, words.notify_fd});
+    }
+  });
+  return fds;
+}
+
 // Every fd that a record names is open, and no other record's.
 void Check::fds() {
   std::vector<BorrowedFd> named = core_.named_fds();
   findings_.fds = named.size();
   std::sort(named.begin(), named.end());
+  const std::set<int64_t> shared = process_fds();
   for (size_t i = 0; i < named.size(); ++i) {
     const int number = named[i].get();
-    if (i > 0 && named[i - 1].get() == number) {
+    const bool again = i > 0 && named[i - 1].get() == number;
+    if (again && !shared.contains(number)) {
       add("fd {}: two records name it: whichever goes first closes the other's file", number);
-    } else if (!is_open_(named[i])) {
+    } else if (!again && !is_open_(named[i])) {
       add("fd {}: a record names it, but it is not open: that file is lost", number);
     }
   }
