@@ -319,6 +319,15 @@ Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& serv
   launch.env.push_back(fmt::format("OUTLIVE_SERVICE={}", service.name));
   launch.env.push_back(fmt::format("OUTLIVE_INSTANCE={}", process.instance));
   TRY(add_listen_fds(service, spec, launch));
+  if (program_fd >= 0) {
+    launch.program_fd = fd_of(program_fd);
+    process.binary_fd = program_fd;
+  } else if (!spec.argv.empty()) {
+    UniqueFd program = open_program(spec);
+    if (program) TRY(sys::set_cloexec(program, false));  // crosses the exec of another outlived
+    process.binary_fd = program.release();
+  }
+  // Last: from here on nothing fails that would have to close it.
   Result<UniqueFd> log = logs_.open(service.name, service.uid, service.gid);
   if (log) {
     // Stays open until the launch is done: submit() sees to it.
@@ -327,14 +336,6 @@ Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& serv
     launch.fds.push_back({file, STDERR_FILENO});
   } else {
     log_warning("service '{}': no log: {}", service.name, log.error().message);
-  }
-  if (program_fd >= 0) {
-    launch.program_fd = fd_of(program_fd);
-    process.binary_fd = program_fd;
-  } else if (!spec.argv.empty()) {
-    UniqueFd program = open_program(spec);
-    if (program) TRY(sys::set_cloexec(program, false));  // crosses the exec of another outlived
-    process.binary_fd = program.release();
   }
   process.notify_fd = notify.release();
   return launch;
