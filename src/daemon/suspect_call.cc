@@ -33,6 +33,12 @@ void SuspectCall::begin(BorrowedFd socket, std::string_view call) {
 }
 
 void SuspectCall::end() {
+  // It was carried out: whatever killed the workers before was not the call.
+  const abi::ControlBlock& block = control_.block();
+  if (load_word(block.call_in_work) == load_word(block.suspect_call)) {
+    store_word(control_.block().suspect_deaths, uint64_t{0});
+    store_word(control_.block().suspect_call, uint64_t{0});
+  }
   store_word(control_.block().call_in_work, uint64_t{0});
 }
 

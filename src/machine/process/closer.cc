@@ -290,10 +290,10 @@ void Closer::bury(uint64_t now_ns) {
   collect(now_ns);
   if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
     // Its number was free from the moment the close began, and may be somebody else's now. Only
-    // what was surely not closed is closed again. A message that wasn't taken comes again by
-    // itself.
+    // what was surely not closed is closed again: also of one that we have killed, which may just
+    // have had no CPU. A message that wasn't taken comes again by itself.
     Job& doubtful = sent_.front();
-    if (killed_by_us_ || doubtful.done || !is_left_open(doubtful.fd)) {
+    if (doubtful.done || !is_left_open(doubtful.fd)) {
       finish(doubtful);
       sent_.pop_front();
       timeouts_ += killed_by_us_;

@@ -209,6 +209,23 @@ TEST_F(CloserTest, WhatAKilledOneWasAboutToCloseIsClosed) {
   ::close(numbers[3]);
 }
 
+// Each process closes one, and gets no further: it may just have had no CPU.
+TEST_F(CloserTest, WhatOneThatWeKilledHadNotClosedIsClosed) {
+  ASSERT_TRUE(arm_faults("closer.close:2=hang"));
+  std::optional<Closer> closer;
+  closer.emplace(control_, 100'000'000);
+  closer->in_use = [](BorrowedFd) { return false; };
+  std::vector<int> numbers;
+  for (int i = 0; i < 3; ++i) numbers.push_back(::dup(2));
+  for (const int number : numbers) closer->close(BorrowedFd(number));
+  const bool closed = tick_until(*closer, [&] { return closer->pending() == 0; });
+  ASSERT_TRUE(arm_faults(""));
+  ASSERT_TRUE(closed);
+  EXPECT_EQ(closer->timeouts(), 0u);
+  closer.reset();
+  for (const int number : numbers) EXPECT_FALSE(is_open(number)) << number - numbers[0];
+}
+
 TEST_F(CloserTest, LeavesNothingBehind) {
   const std::vector<BorrowedFd> before = control_.held_fds();
   const int probe = ::dup(2);
