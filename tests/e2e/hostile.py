@@ -3,7 +3,8 @@ sessions and services (the table of attempts and outcomes is printed), and then 
 every way it can, while the other one's latency is measured, alone and under attack in turns.
 
     make hostile                       the full run: 3 x 10 s each, the median of the ratios <= 2
-    python3 tests/e2e/hostile.py BIN_DIR    3 x 2 s, and a loose bound, for a busy machine
+    python3 tests/e2e/hostile.py BIN_DIR    3 x 2 s, and a bound of time instead: that nobody starves,
+                                            however few CPUs attackers and victim share
 """
 
 import errno
@@ -26,7 +27,8 @@ from protocol import (
 
 FULL = bool(os.environ.get("OUTLIVE_FULL"))
 SECONDS = 10 if FULL else 2
-LIMIT = 2 if FULL else 8
+LIMIT = 2  # ratio of the p99s, of the full run
+STARVED_US = 50_000  # p99 under attack, of the short one
 GOOD, EVIL = 61001, 61002  # nobody's user ids
 STEP = struct.pack("<IIQ128s", 144, 1, 0, b"")
 
@@ -258,7 +260,7 @@ def flood(runtime, end):
 
 
 def measure(world):
-    ratios = []
+    ratios, attacked = [], []
     for _ in range(3):
         alone = result_of(as_user(GOOD, latency, world.runtime, SECONDS))
         end = time.monotonic() + SECONDS + 1
@@ -266,11 +268,15 @@ def measure(world):
         under = result_of(as_user(GOOD, latency, world.runtime, SECONDS))
         done = [result_of(one) for one in attackers]
         ratios.append(under[1] / alone[1])
+        attacked.append(under[1])
         print(f"alone p50 {alone[0]:.0f} us p99 {alone[1]:.0f} us; under attack p50 {under[0]:.0f} us "
               f"p99 {under[1]:.0f} us ({under[2]} requests); ratio of p99 {ratios[-1]:.2f}; "
               f"{sum(sum(one.values()) for one in done)} floods")
     print(f"median of the ratios {statistics.median(ratios):.2f}, the limit is {LIMIT}")
-    check(statistics.median(ratios) <= LIMIT, f"p99 under attack is {ratios} times that alone")
+    if FULL:
+        check(statistics.median(ratios) <= LIMIT, f"p99 under attack is {ratios} times that alone")
+    else:
+        check(statistics.median(attacked) <= STARVED_US, f"p99 under attack: {attacked} us")
 
 
 def test(world):

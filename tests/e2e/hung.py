@@ -26,9 +26,13 @@ def stop(world, loads, pid):
 
 def closer_of(worker):
     for pid in children_of(worker):
-        with open(f"/proc/{pid}/comm") as file:
-            if file.read().strip() == "outlived-closer":
-                return pid
+        try:
+            with open(f"/proc/{pid}/comm") as file:
+                name = file.read().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # gone meanwhile
+        if name == "outlived-closer":
+            return pid
     return None
 
 
