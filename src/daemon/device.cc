@@ -265,6 +265,8 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     close(connection, fmt::format("sequence {} after {}", sequence, slot.sequence));
     return false;
   }
+  // The reply before was sent, and its request taken; the worker died before it let go of the fd.
+  drop_reply_fd(connection);
   Outcome outcome;
   if (is_poison(connection, message) && !mutant("poison-replayed")) {
     outcome = Outcome::error(fail(EIO, "outlived's worker died of this request, again and again"));
@@ -326,13 +328,7 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     return false;
   }
   end_work(*connection.slot);
-  if (connection.slot->reply_fd >= 0) {
-    const BorrowedFd done(static_cast<int>(connection.slot->reply_fd));
-    luo::Change change(parts_.records());
-    change.set(connection.slot->reply_fd, int64_t{-1});
-    change.commit();
-    parts_.closer.close(done);
-  }
+  drop_reply_fd(connection);
   return true;
 }
 

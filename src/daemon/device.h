@@ -86,6 +86,7 @@ class Device {
   void forget_unread(Connection& connection);
   // Whether so many descriptors more may be on their way to this user's connections.
   bool may_send(Connection& connection, size_t fds);
+  void drop_reply_fd(Connection& connection);
   Status take(Connection& connection);
   void close(Connection& connection, std::string_view why);
   void drop_session(Connection& connection);

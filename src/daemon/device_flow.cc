@@ -120,6 +120,16 @@ void Device::send_event(uint64_t address, abi::Step step, uint64_t update, uint6
   }
 }
 
+// It is the client's now. The record lets go of it first.
+void Device::drop_reply_fd(Connection& connection) {
+  if (connection.slot->reply_fd < 0) return;
+  const BorrowedFd sent(static_cast<int>(connection.slot->reply_fd));
+  luo::Change change(parts_.records());
+  change.set(connection.slot->reply_fd, int64_t{-1});
+  change.commit();
+  parts_.closer.close(sent);
+}
+
 // The request is done and answered: off the socket.
 Status Device::take(Connection& connection) {
   if (!connection.lost_fds) return wire::consume(connection.fd());
