@@ -4,14 +4,9 @@
 
 #include <vector>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
-#include "files/classify.h"
-#include "files/registry_defaults.h"
-#include "kho/arena.h"
-#include "luo/core.h"
-#include "luo/no_updates.h"
+#include "daemon/image_core.h"
 
 namespace outlive::daemon {
 namespace {
@@ -32,26 +27,11 @@ Result<UniqueFd> copy_of(const std::string& path) {
   }
 }
 
-Status check(BorrowedFd file) {
-  const auto arena = TRY(kho::Arena::attach(file));
-  std::vector<std::unique_ptr<luo::FileHandler>> handlers;
-  files::register_default_handlers(handlers);
-  luo::Context context;
-  context.handlers = &handlers;
-  context.clock = &system_clock();
-  context.classify = files::classify;
-  context.classify_to_preserve = files::classify_to_preserve;
-  context.release = [](BorrowedFd) {};
-  luo::NoUpdates host;
-  TRY(luo::Core::attach(*arena, context, host));
-  return {};
-}
-
 }  // namespace
 
 Result<int> check_image(const std::string& path) {
   const UniqueFd copy = TRY(copy_of(path).context("image"));
-  if (const Status good = check(copy); !good) {
+  if (const auto good = ImageCore::attach(copy); !good) {
     log_error("The incoming tree failed to initialize properly [{}], disabling live update",
               errno_name(good.error().code));
     log_error("{}: {}", path, good.error().message);

@@ -6,16 +6,11 @@
 #include <charconv>
 
 #include "abi/control_block.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/broken.h"
-#include "files/classify.h"
-#include "files/registry_defaults.h"
-#include "kho/arena.h"
-#include "luo/core.h"
+#include "daemon/image_core.h"
 #include "luo/fsck.h"
-#include "luo/no_updates.h"
 #include "machine/process/confinement_calls.h"
 
 namespace outlive::daemon {
@@ -45,23 +40,6 @@ Result<Words> parse(std::string_view text) {
   return Words{UniqueFd(*image), UniqueFd(*result), std::string(text)};
 }
 
-// What can be seen of a held file without touching it must be what its record says.
-Status check_file(const luo::Context& context, const abi::FileSlot& slot) {
-  const BorrowedFd fd(static_cast<int>(slot.fd));
-  const auto describe = [&] { return fmt::format("file {:#x} (fd {})", slot.token, slot.fd); };
-  const luo::FileFacts facts = TRY(files::classify_to_preserve(fd).context("{}", describe()));
-  if (slot.inode != 0 && (facts.inode != slot.inode || facts.device != slot.device)) {
-    return fail(EUCLEAN, "{} is another file than its record says", describe());
-  }
-  const std::string_view wanted(slot.compatible,
-                                ::strnlen(slot.compatible, sizeof slot.compatible));
-  for (const auto& handler : *context.handlers) {
-    if (wanted != handler->compatible()) continue;
-    return {};
-  }
-  return fail(ENOENT, "{}: no handler '{}' in this binary", describe(), wanted);
-}
-
 Status check_socket(const abi::ConnectionSlot& slot) {
   const BorrowedFd fd(static_cast<int>(slot.fd));
   const struct stat facts = TRY(sys::fstat(fd).context("connection (fd {})", slot.fd));
@@ -70,27 +48,16 @@ Status check_socket(const abi::ConnectionSlot& slot) {
 }
 
 Status look(BorrowedFd image) {
-  const auto arena = TRY(kho::Arena::attach(image));
-  std::vector<std::unique_ptr<luo::FileHandler>> handlers;
-  files::register_default_handlers(handlers);
-  luo::Context context;
-  context.handlers = &handlers;
-  context.clock = &system_clock();
-  context.classify = files::classify;
-  context.classify_to_preserve = files::classify_to_preserve;
-  context.release = [](BorrowedFd) {};
-  luo::NoUpdates host;
-  const auto core = TRY(luo::Core::attach(*arena, context, host));
+  const std::unique_ptr<ImageCore> attached = TRY(ImageCore::attach(image));
+  luo::Core& core = attached->core();
+  TRY(core.files().verify());
   Status status;
-  core->records().for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
-    if (status) status = check_file(context, slot);
-  });
-  core->records().for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+  core.records().for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
     if (status) status = check_socket(slot);
   });
   TRY(std::move(status));
   const luo::Findings findings =
-      luo::fsck(*core, [](BorrowedFd fd) { return static_cast<bool>(sys::get_fd_flags(fd)); });
+      luo::fsck(core, [](BorrowedFd fd) { return static_cast<bool>(sys::get_fd_flags(fd)); });
   if (!findings.lines.empty()) return fail(EUCLEAN, "fsck: {}", findings.lines.front().text);
   return {};
 }

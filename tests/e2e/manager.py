@@ -122,7 +122,10 @@ class Manager:
         """All at once, as a cgroup is killed: nobody sees another one die."""
         for how in (signal.SIGSTOP, signal.SIGKILL):
             for pid in descendants_of(os.getpid()) if services else self.processes():
-                os.kill(pid, how)
+                try:
+                    os.kill(pid, how)
+                except ProcessLookupError:
+                    pass  # it ended by the death of another one
         wait_for("the end of all", lambda: not [
             pid for pid in (descendants_of(os.getpid()) if services else self.processes())
             if is_alive(pid)])
