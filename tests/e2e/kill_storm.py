@@ -78,7 +78,8 @@ def test(world):
     equal(status["held"], None, "hold mode")
     equal(status["pid_keeper"], keeper, "the keeper")
     check(kills >= 5 * SECONDS, f"only {kills} kills in {SECONDS} s")
-    check(status["worker_deaths"] >= kills - 1, f"{status['worker_deaths']} deaths, {kills} kills")
+    # On a busy machine a kill may hit one that is dying of the kill before.
+    check(status["worker_deaths"] >= 0.9 * kills, f"{status['worker_deaths']} deaths, {kills} kills")
     for number in range(SERVICES):
         wait_for(f"load{number} to go on",
                  lambda: (now := report_of(world, number))[0] > before[number] or now[1])
