@@ -67,6 +67,15 @@ class Stage:
             os.close(fd)
             self.reference.sessions[session].append((token, name))
 
+    @staticmethod
+    def is_gone(pid, seconds=10):
+        """A process that was started, said so and was killed since: waits for its end."""
+        try:
+            with os.fdopen(os.pidfd_open(pid), "rb") as process:
+                return bool(select.select([process], [], [], seconds)[0])
+        except ProcessLookupError:
+            return True
+
     def leave_processes(self, pid):
         """The old process leaves, as it was told."""
         try:

@@ -6,6 +6,8 @@ import uuid
 
 from protocol import Closed
 
+TRIES = 20  # of one call, at connections that are closed
+
 
 class VarlinkError(Exception):
     def __init__(self, name, parameters):
@@ -43,12 +45,19 @@ class VarlinkPipe:
 
     def receive(self):
         """(error or None, parameters)"""
-        for _ in range(20):
-            try:
-                return self.reply()
-            except (Closed, ConnectionResetError):
-                self.again()
+        for _ in range(TRIES):
+            answer = self.received()
+            if answer is not None:
+                return answer
         raise Closed("the control socket was closed before the reply, again and again")
+
+    def received(self):
+        """The same; None: the connection was closed before it, and the call was sent again."""
+        try:
+            return self.reply()
+        except (Closed, ConnectionResetError):
+            self.again()
+            return None
 
     def reply(self):
         while b"\0" not in self.data:

@@ -12,7 +12,7 @@ import protocol as p
 from cases import expect
 from harness import wait_for
 from reference import Wrong
-from varlink_pipe import request_id
+from varlink_pipe import TRIES, request_id
 
 # What ends the inheritance: one request for all, or one a session.
 ENDINGS = ("adopt_all", "adopt", "finish", "finish_all")
@@ -83,8 +83,8 @@ class Walk:
         self.new = p.Wire.connect(self.stage.world.runtime, timeout=60)
         role, update = self.do("PARTICIPATE", lambda: self.new.participate(instance))
         if role != p.SUCCESSOR:
-            if self.disturbed():
-                return self.drop_new()  # it was killed before it was heard
+            if self.disturbed() or self.stage.is_gone(self.new_pid):
+                return self.drop_new()  # it was killed before it was heard, maybe an update before
             raise Wrong("diverged", f"the successor's role is {role}")
         self.update = update
         self.do("PREVIEW_LIST", lambda: self.new.preview_list(self.stage.name + ".s"))
@@ -109,8 +109,8 @@ class Walk:
 
     def until_over(self):
         """Answers events until the update's reply is there."""
-        stage = self.stage
-        while True:
+        stage, tries = self.stage, TRIES
+        while tries:
             while stage.device.events:
                 event = stage.device.events.pop(0)
                 self.forgiving(lambda: self.event("old", stage.device, *event))
@@ -124,7 +124,11 @@ class Walk:
             if not ready:
                 raise Wrong("diverged", f"the update stands still after {self.step}")
             if stage.control.sock in ready:
-                return stage.control.receive()
+                answer = stage.control.received()  # never a wait: the update needs its events
+                if answer is not None:
+                    return answer
+                tries -= 1
+                continue
             if stage.told in ready:
                 self.forgiving(self.join)
                 continue
@@ -135,6 +139,7 @@ class Walk:
                     if sockets[sock] is not self.new or not (self.veto or self.disturbed()):
                         raise
                     self.drop_new()
+        raise Wrong("diverged", "the update's call was turned away, again and again")
 
     def event(self, who, wire, step, update, _):
         if update != self.update or (who, step) in self.seen:
