@@ -118,6 +118,18 @@ type UpdateSummary (
   to_generation: int
 )
 
+# Of an update of the host. `result`: running, updated, rolled back, refused (then the services were
+# started anew by the one that runs), kept (nobody wanted to replace it, or all was cancelled). `step`
+# while it is running: rehearsal, waiting, stop, exec, ready.
+type OutlivedSummary (
+  result: string,
+  step: ?string,
+  reason: ?string,
+  from_version: ?string,
+  to_version: ?string,
+  pause_us: ?int
+)
+
 # Times are microseconds since the start of the update; `end_us` null: a point, or not over yet.
 type TimelineEntry (who: string, what: string, start_us: int, end_us: ?int)
 
@@ -302,11 +314,15 @@ method Stop(request_id: string, service: ?string, daemon: bool, force: bool) -> 
 
 # Replaces all services that run, in one barrier, and turns every session incoming; root and outlived's
 # own user only. Answers at once with how far it is: asked again with the same id it doesn't begin
-# again. Over when no service's `result` is "running". Busy: an update is going on.
-method Reboot(request_id: string) -> (
+# again. Over when no service's `result` is "running", nor outlived's. Busy: an update is going on.
+# outlived itself is replaced between the services' end and their start, by `binary` (an absolute path;
+# that of what runs), unless `keep_outlived`; its rehearsal comes first, and when that fails nothing
+# else is done (Refused). `force`: also a binary that has failed too often.
+method Reboot(request_id: string, binary: ?string, force: ?bool, keep_outlived: ?bool) -> (
   state: string,
   live_update_number: int,
-  services: []UpdateSummary
+  services: []UpdateSummary,
+  outlived: OutlivedSummary
 )
 
 # Ends a session, whoever holds it: its files are given up. `id` when several have that name.

@@ -97,7 +97,9 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   Result<std::optional<Json>> result = (this->*method)(caller, call.parameters, waiting);
   if (!result) {
     waiting = {};
-    if (method == &Methods::update_outlived) return Answer{refused_text(result.error()), true};
+    if (method == &Methods::update_outlived || method == &Methods::reboot) {
+      return Answer{refused_text(result.error()), true};
+    }
     // A stop that would lose something is refused for good; other EBUSY may be tried again.
     const bool refused = method == &Methods::stop && result.error().code == EBUSY;
     return Answer{refused ? wire::error_text(abi::kErrorRefused, result.error())

@@ -20,6 +20,7 @@
 
 namespace outlive::daemon {
 
+class HostUpdate;
 class Ledger;
 class SelfUpdate;
 
@@ -56,6 +57,7 @@ struct Parts {
   uint64_t fd_limit;     // soft RLIMIT_NOFILE
   std::string confined;  // what is in force in this worker
   SelfUpdate* self_update = nullptr;
+  HostUpdate* host_update = nullptr;
   Ledger* ledger = nullptr;
 
   TurnTimes turns = {};

@@ -14,6 +14,7 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
+#include "daemon/host_update.h"
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
@@ -98,6 +99,7 @@ class Worker {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
+  std::unique_ptr<HostUpdate> host_update_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
@@ -276,6 +278,8 @@ Status Worker::start() {
       soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
+  host_update_ = std::make_unique<HostUpdate>(*parts_);
+  parts_->host_update = host_update_.get();
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
     const Status finalized = ledger_->finalize(parts_->now());
@@ -387,6 +391,7 @@ Status Worker::turn() {
     device_->tick();
   }
   closer_->tick(parts_->now());
+  host_update_->turn();
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
   parts_->turns.note(parts_->now() - loop_->woken_ns());

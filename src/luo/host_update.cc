@@ -4,6 +4,9 @@
 //   start it anew from its record -> it retrieves and adopts -> finish
 //                \______ any failure of anyone: cancel all ______/
 //
+// Where outlived is replaced as well (HostOptions::outlived) that is done between "retire" and
+// "start it anew", by whoever owns its processes; its next version has been rehearsed before begin.
+//
 // Each service has an update record of its own (scope host, one request id for all of them), and
 // what it hears is heard as in any update (update_news.cc). Only what one may not do before all the
 // others can is here.
@@ -58,6 +61,11 @@ Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
   return list;
 }
 
+Status Updates::can_begin_host() {
+  TRY(plan_host());
+  return {};
+}
+
 size_t Updates::host_words(size_t services) {
   size_t words = 8 + services * kWordsAService;
   for (const Session* session : plain_sessions()) {
@@ -74,7 +82,7 @@ std::vector<Session*> Updates::plain_sessions() {
   return list;
 }
 
-Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&request_id)[2]) {
+Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& options) {
   const std::vector<abi::ServiceSlot*> services = TRY(plan_host());
   for (const abi::ServiceSlot* service : services) forget_oldest(*service);
   std::vector<abi::UpdateSlot*> made;
@@ -89,8 +97,9 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&reque
       slot->from_generation = service->generation;
       slot->successor = kNoProcess;
       slot->old = kNoProcess;
-      slot->request_id[0] = request_id[0];
-      slot->request_id[1] = request_id[1];
+      slot->request_id[0] = options.request_id[0];
+      slot->request_id[1] = options.request_id[1];
+      slot->flags = options.outlived ? abi::kUpdateOutlived : 0;
       slot->attempts = 1;
       slot->started_ns = context_.clock->realtime_ns();
       change.set(service->active_update, context_.records->address_of(slot));
@@ -106,6 +115,10 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&reque
     change.commit();
     active_[made[i]->service] =
         Active{.slot = made[i], .service = services[i], .timeline = timeline(*made[i])};
+    if (options.rehearsal_begun_ns == 0) continue;
+    Timeline bars = timeline(*made[i]);
+    bars.end(bars.begin("outlived", "rehearsal", options.rehearsal_begun_ns),
+             options.rehearsal_ended_ns);
   }
   for (const abi::ServiceSlot* service : services) prepare(*active_of(*service));
   host_prepared();
@@ -213,7 +226,10 @@ void Updates::host_commit() {
     if (fd >= 0) context_.release(BorrowedFd(static_cast<int>(fd)));
   }
   for (abi::ServiceSlot* service : members) {
-    if (Active* update = active_of(*service)) host_retire(*update);
+    Active* update = active_of(*service);
+    if (update == nullptr) continue;
+    if (awaits_outlived(*update)) update->timeline.begin("outlived", "replace", now());
+    host_retire(*update);
   }
 }
 
@@ -232,9 +248,65 @@ void Updates::host_retire(Active& update) {
 
 void Updates::host_start_anew(Active& update) {
   update.timeline.end("old", "retire", now());
+  update.deadline_ns = 0;
+  if (awaits_outlived(update)) return;
   update.deadline_ns = now() + times.finish;
   host_.start_anew(*update.service);
   if (!any_incoming(*update.service)) finish(update);
+}
+
+bool Updates::awaits_outlived(const Active& update) {
+  return of_host(update) && (update.slot->flags & abi::kUpdateOutlived) != 0 &&
+         update.slot->step == static_cast<uint64_t>(UpdateStep::kCommit);
+}
+
+bool Updates::awaits_outlived(const abi::ServiceSlot& service) {
+  const Active* update = active_of(service);
+  return update != nullptr && awaits_outlived(*update);
+}
+
+Updates::Outlived Updates::outlived_in_host() {
+  Outlived found = Outlived::kStays;
+  for (const auto& [address, update] : active_) {
+    if (!of_host(update) || (update.slot->flags & abi::kUpdateOutlived) == 0) continue;
+    if (awaits_outlived(update)) return Outlived::kAwaited;
+    if (update.slot->step < static_cast<uint64_t>(UpdateStep::kCommit)) {
+      found = Outlived::kToBeReplaced;
+    }
+  }
+  return found;
+}
+
+std::optional<std::array<uint64_t, 2>> Updates::awaiting_request() {
+  for (const auto& [address, update] : active_) {
+    if (!awaits_outlived(update)) continue;
+    return std::array<uint64_t, 2>{update.slot->request_id[0], update.slot->request_id[1]};
+  }
+  return std::nullopt;
+}
+
+void Updates::outlived_replaced(std::string_view why_not) {
+  std::vector<abi::ServiceSlot*> members = host_members(false);
+  std::erase_if(members, [&](const auto* service) { return !awaits_outlived(*service); });
+  if (members.empty()) return;
+  FAULT_POINT("luo.host.outlived");
+  {
+    Change change(*context_.records);
+    for (const abi::ServiceSlot* service : members) {
+      abi::UpdateSlot& slot = *active_of(*service)->slot;
+      change.set(slot.flags, slot.flags & ~abi::kUpdateOutlived);
+    }
+    if (!why_not.empty()) {
+      change.set_text(active_of(*members.front())->slot->reason,
+                      fmt::format("outlived was not replaced: {}", why_not));
+    }
+    change.commit();
+  }
+  for (const abi::ServiceSlot* service : members) {
+    Active& update = *active_of(*service);
+    update.timeline.end("outlived", "replace", now());
+    if (!host_.alive(update.slot->old)) host_start_anew(update);
+  }
 }
 
 // One that can't is enough: everyone goes on as before, the last one first.

@@ -47,8 +47,8 @@ struct HostWorld : LuoWorld {
   UpdateStep step(uint64_t i) { return static_cast<UpdateStep>(update(i).step); }
   Direction direction(const char* name) { return core->sessions().direction(session(name)); }
 
-  void begin() {
-    const auto made = updates().begin_host({7, 7});
+  void begin(bool outlived = false) {
+    const auto made = updates().begin_host({.request_id = {7, 7}, .outlived = outlived});
     ASSERT_TRUE(made) << made.error().text();
     ASSERT_EQ(made->size(), kServices);
     for (uint64_t i = 0; i < kServices; ++i) slots[i] = arena->address_of((*made)[i]).value;
@@ -130,6 +130,65 @@ TEST(HostUpdate, AllInOneBarrier) {
     EXPECT_EQ(w.service(i).active_update, 0u);
   }
   kho::expect_consistent(*w.arena);
+}
+
+TEST(HostUpdate, NobodyIsStartedAnewBeforeOutlivedIsReplaced) {
+  HostWorld w;
+  w.begin(true);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kToBeReplaced);
+  w.all_answer(Step::kPrepare);
+  EXPECT_FALSE(w.updates().awaiting_request()) << "not before commit";
+  w.all_answer(Step::kFreeze);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kAwaited);
+  EXPECT_EQ(w.updates().awaiting_request(), (std::array<uint64_t, 2>{7, 7}));
+  w.dies(0, 101);
+  w.dies(1, 102);
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew"), 0u);
+  EXPECT_TRUE(w.updates().awaits_outlived(w.service(0)));
+  EXPECT_EQ(w.updates().waiting_for(w.update(0)), "outlived (its own replacement)");
+  // The next outlived.
+  ASSERT_TRUE(w.reattach());
+  EXPECT_EQ(w.core->state(), State::kUpdated);
+  w.fake.take();
+  w.updates().resume();
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew"), 0u);
+  EXPECT_EQ(w.heard("retire pid 103"), 1u) << "told again, by who is there now";
+  w.updates().outlived_replaced("");
+  EXPECT_EQ(w.heard("start a anew"), 1u);
+  EXPECT_EQ(w.heard("start b anew"), 1u);
+  EXPECT_EQ(w.heard("start c anew"), 0u) << "its old one has not left";
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kStays);
+  w.dies(2, 103);
+  EXPECT_EQ(w.heard("start c anew"), 1u);
+  w.updates().outlived_replaced("");
+  EXPECT_EQ(w.heard("start a anew"), 1u) << "once";
+}
+
+TEST(HostUpdate, WhyOutlivedWasNotReplacedIsTold) {
+  HostWorld w;
+  w.begin(true);
+  w.all_answer(Step::kPrepare);
+  w.all_answer(Step::kFreeze);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i) w.dies(i, static_cast<int64_t>(101 + i));
+  w.updates().outlived_replaced("it was late");
+  EXPECT_STREQ(w.update(0).reason, "outlived was not replaced: it was late");
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew") + w.heard("start c anew"), 3u);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i) {
+    w.alter([&](Change& change) { change.set(w.service(i).current.pid, int64_t{201}); });
+    ASSERT_TRUE(w.core->adopt_all(w.service(i)));
+    w.updates().sessions_changed(w.service(i));
+    EXPECT_EQ(w.step(i), UpdateStep::kDone);
+  }
+  EXPECT_EQ(w.core->state(), State::kNormal);
+}
+
+TEST(HostUpdate, ACancelKeepsOutlived) {
+  HostWorld w;
+  w.begin(true);
+  w.all_answer(Step::kPrepare);
+  w.dies(2, 103);
+  w.expect_cancelled(ECHILD);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kStays);
 }
 
 TEST(HostUpdate, OneVetoInPrepareCancelsAll) {
@@ -234,7 +293,7 @@ TEST(HostUpdate, AnOldOneThatDoesntLeaveIsKilled) {
 TEST(HostUpdate, IsRefusedWhileOneIsUpdated) {
   HostWorld w;
   ASSERT_TRUE(w.updates().begin(w.service(1), {.spec = "next"}));
-  EXPECT_EQ(w.updates().begin_host({7, 7}).error().code, EBUSY);
+  EXPECT_EQ(w.updates().begin_host({.request_id = {7, 7}}).error().code, EBUSY);
   EXPECT_EQ(w.service(0).active_update, 0u);
 }
 

@@ -195,6 +195,10 @@ void Updates::finish(Active& update) {
     change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kFinish));
     change.commit();
   }
+  if (of_host(update) && is_normal(host_state())) {
+    State host = State::kUpdated;
+    static_cast<void>(transition(host, Event::kFinish, "host"));
+  }
   host_.progress(*update.slot);
   host_.over(*update.slot);
   retire(update);

@@ -15,7 +15,9 @@
 // Locks: none, one thread.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "abi/wire.h"
@@ -83,9 +85,28 @@ class Updates {
   // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
   Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
 
+  struct HostOptions {
+    uint64_t request_id[2] = {0, 0};
+    // outlived is to be replaced as well: after commit nobody is started anew before
+    // outlived_replaced().
+    bool outlived = false;
+    uint64_t rehearsal_begun_ns = 0;  // of its next version, for the timelines; 0: none
+    uint64_t rehearsal_ended_ns = 0;
+  };
   // Of scope host: one record for each service that runs, all with this request id. EBUSY: one of
-  // them is being updated, started or stopped; EINVAL: none runs; E2BIG; ENOSPC.
-  Result<std::vector<abi::UpdateSlot*>> begin_host(const uint64_t (&request_id)[2]);
+  // them is being updated, started or stopped; EINVAL: none runs; E2BIG: more than one commit
+  // takes; ENOSPC.
+  Result<std::vector<abi::UpdateSlot*>> begin_host(const HostOptions& options);
+  // Whether begin_host() would begin: the same errors.
+  Status can_begin_host();
+  // Of scope host and not over: what the services wait for, or will.
+  enum class Outlived { kStays, kToBeReplaced, kAwaited };
+  Outlived outlived_in_host();
+  bool awaits_outlived(const abi::ServiceSlot& service);
+  // The id of those that wait for it.
+  std::optional<std::array<uint64_t, 2>> awaiting_request();
+  // It was, or could not be (`why_not`): the services are started anew.
+  void outlived_replaced(std::string_view why_not);
   // undefined never; normal: no update of scope host, or all of them are finished.
   State host_state();
   // This one was cancelled because of another service: an answer to it crosses the `cancel` that is
@@ -169,6 +190,7 @@ class Updates {
 
   // host_update.cc
   static bool of_host(const Active& update);
+  static bool awaits_outlived(const Active& update);
   Result<std::vector<abi::ServiceSlot*>> plan_host();
   size_t host_words(size_t services);
   std::vector<Session*> plain_sessions();

@@ -350,8 +350,11 @@ std::string Updates::waiting_for(const abi::UpdateSlot& slot) {
     }
     case UpdateStep::kFreeze:
       return "the old one";
-    case UpdateStep::kCommit:
-      return "the successor (finish)";
+    case UpdateStep::kCommit: {
+      const auto active = active_.find(slot.service);
+      const bool outlived = active != active_.end() && awaits_outlived(active->second);
+      return outlived ? "outlived (its own replacement)" : "the successor (finish)";
+    }
     case UpdateStep::kRetire:
       return "the old one (retire)";
     default:
