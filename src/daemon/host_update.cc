@@ -11,6 +11,8 @@ using wire::Json;
 
 namespace {
 
+constexpr size_t kAttempts = 3;  // to replace outlived, once the services have committed
+
 TakeoverResult result_of(const abi::TakeoverOutcome& outcome) {
   return static_cast<TakeoverResult>(outcome.result);
 }
@@ -98,7 +100,11 @@ void HostUpdate::replace_outlived() {
   if (outcome && result_of(*outcome) == TakeoverResult::kUpdated) {
     return updates.outlived_replaced("");
   }
-  if (outcome && result_of(*outcome) != TakeoverResult::kRehearsed) {
+  // One of outlived's processes was killed meanwhile: not the fault of the file.
+  const bool again = outcome && result_of(*outcome) == TakeoverResult::kRefused &&
+                     outcome->error == EAGAIN &&
+                     self.takeover().outcomes_of(request.words) <= kAttempts;
+  if (outcome && result_of(*outcome) != TakeoverResult::kRehearsed && !again) {
     return updates.outlived_replaced(Takeover::text_of(outcome->reason));
   }
   const Status begun = self.begin_rehearsed(request);

@@ -105,6 +105,14 @@ std::optional<abi::TakeoverOutcome> Takeover::outcome_of(const uint64_t (&id)[2]
   return last != nullptr ? std::optional(*last) : std::nullopt;
 }
 
+size_t Takeover::outcomes_of(const uint64_t (&id)[2]) const {
+  size_t count = 0;
+  for (const abi::TakeoverOutcome& one : block_.outcomes) {
+    count += load_word(one.number) != 0 && one.request_id[0] == id[0] && one.request_id[1] == id[1];
+  }
+  return count;
+}
+
 std::optional<abi::TakeoverOutcome> Takeover::last_outcome() const {
   constexpr auto rehearsed = static_cast<uint64_t>(abi::TakeoverResult::kRehearsed);
   const abi::TakeoverOutcome* last = nullptr;

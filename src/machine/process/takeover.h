@@ -55,6 +55,8 @@ class Takeover {
   // unknown.
   std::optional<abi::TakeoverOutcome> outcome_of(const uint64_t (&id)[2]) const;
   std::optional<abi::TakeoverOutcome> last_outcome() const;
+  // How many of the last ones had this id.
+  size_t outcomes_of(const uint64_t (&id)[2]) const;
   bool is_current(const uint64_t (&id)[2]) const;
   // Closes what no takeover needs any more. While serving, now and then. `keep_binary`: but the
   // file of the last request, for another one.

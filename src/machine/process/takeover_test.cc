@@ -64,6 +64,9 @@ TEST_F(TakeoverTest, OfOneIdTheLastOutcomeCounts) {
   const uint64_t seven[2] = {7, 7};
   EXPECT_EQ(takeover_.outcome_of(seven)->result,
             static_cast<uint64_t>(abi::TakeoverResult::kRolledBack));
+  EXPECT_EQ(takeover_.outcomes_of(seven), 2u);
+  const uint64_t eight[2] = {8, 8};
+  EXPECT_EQ(takeover_.outcomes_of(eight), 0u);
   takeover_.close_leftovers(2);
   EXPECT_EQ(takeover_.last_binary().error().code, ENOENT);
 }
