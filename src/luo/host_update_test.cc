@@ -13,7 +13,7 @@ using abi::UpdateStep;
 struct HostWorld : LuoWorld {
   static constexpr uint64_t kServices = 3;
 
-  HostWorld() : LuoWorld(2 << 20) {
+  explicit HostWorld(uint64_t bytes = 2 << 20) : LuoWorld(bytes) {
     host = &fake;
     fake.where = [this](const void* slot) { return arena->address_of(slot).value; };
     EXPECT_TRUE(reattach());
@@ -297,6 +297,59 @@ TEST(HostUpdate, IsRefusedWhileOneIsUpdated) {
   EXPECT_EQ(w.service(0).active_update, 0u);
 }
 
+// More than one change has room for: the services, and what a client of none may have.
+TEST(HostUpdate, ManyServicesAndSessionsAreOneCommitAllTheSame) {
+  constexpr uint64_t kMore = 300;
+  constexpr uint64_t kPlain = 1500;
+  HostWorld w(16 << 20);
+  w.limits.services = w.limits.sessions = 10000;
+  ASSERT_TRUE(w.reattach());
+  for (uint64_t i = 0; i < kMore; ++i) w.LuoWorld::service(fmt::format("more{}", i).c_str());
+  for (uint64_t i = 0; i < kPlain; ++i) w.LuoWorld::session(fmt::format("plain{}", i).c_str());
+  const auto made = w.updates().begin_host({.request_id = {7, 7}});
+  ASSERT_TRUE(made) << made.error().text();
+  ASSERT_EQ(made->size(), HostWorld::kServices + kMore);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i)
+    w.slots[i] = w.arena->address_of((*made)[i]).value;
+  w.all_answer(Step::kPrepare);
+  ASSERT_TRUE(w.answer(0, Step::kFreeze));
+  ASSERT_TRUE(w.answer(1, Step::kFreeze));
+  // The worker dies when some of it has been carried on.
+  CrashAt crash(*w.arena, 9000);
+  ASSERT_TRUE(w.answer(2, Step::kFreeze));
+  ASSERT_TRUE(crash.image().valid()) << "it takes more stores than that";
+  w.core.reset();
+  w.arena.reset();
+  crash.image().put(w.file);
+  kho::set_store_hook({});
+  ASSERT_TRUE(w.reattach());
+  EXPECT_EQ(w.core->records().root().live_update_number, 1u);
+  w.core->sessions().for_each([&](Session& session) {
+    EXPECT_EQ(w.core->sessions().direction(session), Direction::kIncoming) << session.name;
+  });
+  w.core->services().for_each([&](abi::ServiceSlot& service) {
+    EXPECT_EQ(service.generation, 2u) << service.name;
+    EXPECT_EQ(service.updates, 1u) << service.name;
+    EXPECT_EQ(service.current.pid, 0) << service.name;
+  });
+  kho::expect_consistent(*w.arena);
+}
+
+TEST(HostUpdate, TooManyServicesAreRefusedBeforeAnybodyIsAsked) {
+  HostWorld w(16 << 20);
+  w.limits.services = 10000;
+  ASSERT_TRUE(w.reattach());
+  for (int i = 0; i < 600; ++i) w.LuoWorld::service(fmt::format("more{}", i).c_str());
+  w.fake.take();
+  const auto made = w.updates().begin_host({.request_id = {7, 7}});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, E2BIG);
+  EXPECT_NE(made.error().message.find("603 services run: 512"), std::string::npos);
+  EXPECT_EQ(w.updates().can_begin_host().error().code, E2BIG);
+  EXPECT_TRUE(w.fake.take().empty());
+  EXPECT_EQ(w.service(0).active_update, 0u);
+}
+
 // Every store of the commit: all sessions are outgoing, or all are incoming.
 TEST(HostUpdate, CommitIsOneStore) {
   for (int n = 0;; ++n) {
@@ -305,6 +358,7 @@ TEST(HostUpdate, CommitIsOneStore) {
     w.all_answer(Step::kPrepare);
     ASSERT_TRUE(w.answer(0, Step::kFreeze));
     ASSERT_TRUE(w.answer(1, Step::kFreeze));
+    const auto open = w.fds.open;
     CrashAt crash(*w.arena, n);
     ASSERT_TRUE(w.answer(2, Step::kFreeze));
     if (!crash.image().valid()) {
@@ -315,12 +369,19 @@ TEST(HostUpdate, CommitIsOneStore) {
     w.arena.reset();
     crash.image().put(w.file);
     kho::set_store_hook({});
+    w.fds.open = open;  // as at that store, or a little before
     ASSERT_TRUE(w.reattach());
     const bool incoming = w.direction("a") == Direction::kIncoming;
     for (const char* name : {"b", "c", "plain"}) {
       EXPECT_EQ(w.direction(name) == Direction::kIncoming, incoming) << name << " at store " << n;
     }
-    EXPECT_EQ(w.core->records().root().live_update_number, incoming ? 1u : 0u);
+    EXPECT_EQ(w.core->records().root().live_update_number, incoming ? 1u : 0u) << "at store " << n;
+    for (uint64_t i = 0; i < HostWorld::kServices; ++i) {
+      EXPECT_EQ(w.step(i) == UpdateStep::kCommit, incoming) << i << " at store " << n;
+      EXPECT_EQ(w.service(i).generation, incoming ? 2u : 1u) << i << " at store " << n;
+    }
+    w.updates().resume();
+    if (!incoming) w.expect_cancelled(EAGAIN);
   }
 }
 

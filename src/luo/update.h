@@ -192,13 +192,15 @@ class Updates {
   static bool of_host(const Active& update);
   static bool awaits_outlived(const Active& update);
   Result<std::vector<abi::ServiceSlot*>> plan_host();
-  size_t host_words(size_t services);
   std::vector<Session*> plain_sessions();
   std::vector<abi::ServiceSlot*> host_members(bool before_commit);
   bool host_all_at(abi::UpdateStep step);
   void host_prepared();
   void host_frozen();
   void host_commit();
+  void carry_on_host_commit();
+  void turn_plain_sessions();
+  void host_committed(Active& update);
   void host_retire(Active& update);
   void host_start_anew(Active& update);
   void cancel_host(const Active& first, int code, const std::string& reason);

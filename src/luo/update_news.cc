@@ -242,6 +242,7 @@ Status Updates::load() {
   if (!status) return status;
   context_.records->arena().sweep(abi::kOwnerTimeline,
                                   [&](kho::Phys page) { return pages.contains(page.value); });
+  carry_on_host_commit();
   return {};
 }
 
