@@ -188,6 +188,7 @@ Status read_limits(Table& table, Config& config) {
   TRY(table.number("subtrees-per-uid", config.limits.subtrees, 1'000'000));
   TRY(table.size("subtree-bytes-per-uid", config.limits.subtree_bytes));
   TRY(table.number("services-per-uid", config.limits.services, 100'000));
+  TRY(table.number("worker-share-per-uid", config.worker_share, 100));
   return table.done();
 }
 
@@ -335,6 +336,9 @@ Status check_config(const Config& config) {
     return fail(EINVAL,
                 "[limits] worker-timeout-ms = {} is below 2000: its loop turns every 500 ms",
                 config.worker_timeout / 1'000'000);
+  }
+  if (config.worker_share == 0) {
+    return fail(EINVAL, "[limits] worker-share-per-uid = 0 serves nobody: 1 to 100 are expected");
   }
   return {};
 }

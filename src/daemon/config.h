@@ -46,7 +46,8 @@ struct Config {
   uint64_t worker_deaths = 10;               // more within 10 s: hold mode
   uint64_t worker_timeout = 10'000'000'000;  // ns
   bool confine = true;                       // [worker] confine
-  uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
+  uint64_t worker_share = 10;  // percent of its time that one user may have among others
+  uint64_t lease_ns = 86'400'000'000'000;  // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   std::map<uint64_t, luo::Limits> quotas;  // of users that have others
   const luo::Limits& limits_of(uint64_t uid) const {

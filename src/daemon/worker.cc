@@ -81,7 +81,7 @@ class Worker {
   Status turn();
   void reap();
   void kill_strangers();
-  int timeout() const;
+  uint64_t timeout_ns() const;
 
   WorkerInput& input_;
   machine::Control& control_;
@@ -360,7 +360,7 @@ void Worker::kill_strangers() {
   }
 }
 
-int Worker::timeout() const {
+uint64_t Worker::timeout_ns() const {
   uint64_t at = parts_->now() + kHeartbeatNs;
   for (const uint64_t other : {supervisor_.next_deadline(), core_->updates().next_deadline()}) {
     if (other != 0) at = std::min(at, other);
@@ -370,13 +370,19 @@ int Worker::timeout() const {
   if (closer_->pending() != 0) at = std::min(at, parts_->now() + closer_->wait_ns());
   if (store_->waiting() != 0) at = std::min(at, parts_->now() + 20'000'000);
   if (device_->is_starved()) at = std::min(at, next_feed_ns_);
+  at = sooner(at, sooner(device_->next_resume_ns(), server_->next_resume_ns()));
   const uint64_t now = parts_->now();
-  return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
+  return at <= now ? 0 : at - now;
 }
 
 Status Worker::turn() {
-  TRY(loop_->turn(device_->has_work() ? 0 : timeout()));
+  TRY(loop_->turn(device_->has_work() || server_->has_work() ? 0 : timeout_ns()));
+  device_->resume();
+  server_->resume();
   device_->serve_some();
+  server_->serve_some();
+  device_->accept_some();
+  server_->accept_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
   reap();
