@@ -104,7 +104,8 @@ type Service (
   can_rollback: bool
 )
 
-# `result`: running, updated, rolled back.
+# `result`: running, updated, rolled back, finish failed (committed, but it stays in state updated: see
+# Status).
 type UpdateSummary (
   update: string,
   service: string,
@@ -237,7 +238,8 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
 # refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
-# is held all the same: the worker died too often. `log`: its last words. `self_updates`,
+# is held all the same: the worker died too often. `finish_failed`: whose update broke an invariant at
+# its finish: it stays in state updated, and takes no further one. `log`: its last words. `self_updates`,
 # `format`: version of the records; `leaks_...`, `orphans_closed`: what attaches gave back so far.
 # `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
 # `fd_store`: what the service manager's fd store holds of it, null: it is not used.
@@ -247,6 +249,7 @@ method Status() -> (
   live_update_number: int,
   refused: ?string,
   held: ?string,
+  finish_failed: ?string,
   runtime_dir: string,
   version: string,
   pid_keeper: int,

@@ -66,6 +66,7 @@ struct Outcome {
   bool running = false;
   bool cancelled = false;
   std::string not_replaced;  // why outlived was not
+  bool unfinished = false;   // the finish of one failed
 };
 
 Status add_outlived(const Json& reply, Table& table, Outcome& outcome) {
@@ -99,6 +100,7 @@ Result<Outcome> outcome_of(const Json& reply) {
                f.maybe_text("reason").value_or("-")});
     TRY(f.check());
     outcome.cancelled = outcome.cancelled || result == "rolled back";
+    outcome.unfinished = outcome.unfinished || result == "finish failed";
     if (result != "running") continue;
     outcome.running = true;
     if (outcome.step.empty()) outcome.step = f.text("service") + ": " + f.text("step");
@@ -155,7 +157,7 @@ Result<int> run_reboot(Cli& cli, const RebootOptions& options) {
     cli.print(outcome.text);
   }
   if (outcome.cancelled) return kExitRolledBack;
-  if (outcome.not_replaced.empty()) return kExitOk;
+  if (outcome.not_replaced.empty()) return outcome.unfinished ? kExitFailed : kExitOk;
   cli.warn("the services were replaced, outlived was not: " + outcome.not_replaced);
   return kExitFailed;
 }

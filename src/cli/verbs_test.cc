@@ -53,6 +53,16 @@ TEST_F(CliTest, StatusOfAWorkerThatDiedTooOften) {
   EXPECT_EQ(ran.err.find("refused"), std::string::npos) << ran.err;
 }
 
+TEST_F(CliTest, StatusOfAnUpdateThatCouldNotBeFinished) {
+  Json failed = kStatus;
+  failed["finish_failed"] = "service 'web': session 's' is still incoming";
+  fake_.reply("Status", failed);
+  const Ran ran = run({"status"});
+  EXPECT_EQ(ran.code, kExitRefused);
+  EXPECT_NE(ran.out.find("finish failed"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.err.find("still incoming"), std::string::npos) << ran.err;
+}
+
 const Json kService = Json::parse(R"({"id":"1","name":"web","uid":0,"gid":0,"state":"running",
   "ready":true,"notify":false,"restart":"always","generation":4,"pid":77,"uptime_us":412,"updates":3,
   "rollbacks":1,"restarts":0,"last_exit":null,"update":null,"sessions":2,"files":3,"listen":[],

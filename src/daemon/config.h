@@ -40,6 +40,7 @@ struct Config {
   bool liveupdate_enabled = true;
   std::string fd_store = "auto";             // auto, on, off: the service manager's
   std::string on_incoming_failure = "hold";  // or fresh, reboot
+  std::string on_finish_failure = "hold";    // or reboot
   std::vector<std::string> reboot_command;
   uint64_t reboot_timeout_ns = 60'000'000'000;
   uint64_t fds = 0;                          // 0: the hard limit

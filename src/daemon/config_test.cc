@@ -23,6 +23,15 @@ TEST(Config, WhatBecomesOfBadInheritance) {
   EXPECT_EQ(config->reboot_command, (std::vector<std::string>{"/sbin/reboot", "-f"}));
 }
 
+TEST(Config, WhatBecomesOfAFinishThatFails) {
+  EXPECT_EQ(parse_config("", "f.toml")->on_finish_failure, "hold");
+  EXPECT_NE(problem("[liveupdate]\non-finish-failure = 'fresh'\n").find("hold or reboot"),
+            std::string::npos);
+  EXPECT_NE(problem("[liveupdate]\non-finish-failure = 'reboot'\n").find("reboot-command"),
+            std::string::npos);
+  EXPECT_EQ(problem("[liveupdate]\non-finish-failure = 'reboot'\nreboot-command = ['x']\n"), "");
+}
+
 TEST(Config, Leases) {
   const auto config = parse_config(
       "[liveupdate]\nlease-ms = 5\n[services.a]\ncommand = ['/a']\nlease-ms = 0\n"

@@ -332,6 +332,10 @@ void ControlServer::update_progress(const abi::UpdateSlot& update) {
 void ControlServer::update_over(const abi::UpdateSlot& update) {
   const uint64_t address = parts_.records().address_of(&update);
   pump([&](Client& client) -> std::optional<Answer> {
+    // Who waits for this one to be over won't begin.
+    const bool waits = client.waiting.what == Waiting::For::kUpdate && !client.waiting.begun &&
+                       client.waiting.service == update.service;
+    if (waits && luo::finish_failed(update)) return methods_.begin_update(client.waiting);
     if (client.waiting.update != address) return std::nullopt;
     return methods_.update_news(client.waiting, update, true);
   });

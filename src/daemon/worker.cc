@@ -18,6 +18,7 @@
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
+#include "daemon/rebooter.h"
 #include "daemon/recorder.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
@@ -100,7 +101,8 @@ class Worker {
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
   std::unique_ptr<HostUpdate> host_update_;
-  std::vector<UniqueFd> found_;  // accepted connections of a dead worker
+  std::unique_ptr<Rebooter> rebooter_;  // on-finish-failure
+  std::vector<UniqueFd> found_;         // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
   LeakLedger corrected_;
@@ -280,6 +282,11 @@ Status Worker::start() {
   parts_->self_update = self_update_.get();
   host_update_ = std::make_unique<HostUpdate>(*parts_);
   parts_->host_update = host_update_.get();
+  const Config& config = input_.config;
+  rebooter_ = std::make_unique<Rebooter>(
+      control_, *launches_, "on-finish-failure",
+      config.on_finish_failure == "reboot" ? config.reboot_command : std::vector<std::string>(),
+      config.reboot_timeout_ns);
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
     const Status finalized = ledger_->finalize(parts_->now());
@@ -398,6 +405,7 @@ Status Worker::turn() {
   }
   closer_->tick(parts_->now());
   host_update_->turn();
+  if (core_->updates().any_finish_failed()) rebooter_->turn(now);
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
   parts_->turns.note(parts_->now() - loop_->woken_ns());

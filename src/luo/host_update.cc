@@ -47,9 +47,9 @@ Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
   Status status;
   services_.for_each([&](abi::ServiceSlot& service) {
     if (!status) return;
-    if (service.active_update != 0) {
-      status = fail(EBUSY, "service '{}': an update is running", service.name);
-    } else if (service.state == static_cast<uint64_t>(abi::ServiceState::kRunning)) {
+    status = may_begin(service);
+    if (!status) return;
+    if (service.state == static_cast<uint64_t>(abi::ServiceState::kRunning)) {
       status = plan(service);
       list.push_back(&service);
     } else if (service.current.pid != 0) {

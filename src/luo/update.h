@@ -138,6 +138,10 @@ class Updates {
   void service_removed(const abi::ServiceSlot& service);
   void tick(uint64_t now_ns);
   uint64_t next_deadline() const;  // 0: none
+  // Why the finish of its last update failed: the service stays in `updated`, and takes no further
+  // one, until the next worker finds that it can be finished, or the service is removed.
+  std::optional<std::string> finish_failure(const abi::ServiceSlot& service);
+  bool any_finish_failed() const;
   // An operator's wish, or the end of outlived. EINVAL after commit.
   Status cancel(abi::UpdateSlot& update, int code, std::string_view reason);
 
@@ -175,6 +179,7 @@ class Updates {
     std::string reason = {};
     Timeline timeline;
   };
+  Status may_begin(const abi::ServiceSlot& service);
   Status plan(abi::ServiceSlot& service);
   void start(Active& update);
   void prepare(Active& update);
@@ -183,6 +188,8 @@ class Updates {
   void offer(Active& update);
   void commit(Active& update);
   void finish(Active& update);
+  void finish_failed(Active& update, const Error& why);
+  void forget_finish_failure(Active& update);
   void retire(Active& update);
   void done(Active& update);
   void begin_cancel(Active& update, int code, std::string reason);
@@ -224,6 +231,9 @@ class Updates {
   std::map<uint64_t, Active> active_;  // by ServiceSlot address
 };
 
+inline bool finish_failed(const abi::UpdateSlot& update) {
+  return (update.flags & abi::kUpdateFinishFailed) != 0;
+}
 const char* name_of(abi::UpdateStep step);
 const char* name_of(abi::Step step);
 
