@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/rebooter.h"
+#include "daemon/watchdog.h"
 #include "wire/varlink.h"
 
 namespace outlive::daemon {
@@ -125,9 +126,11 @@ int hold(const HoldInput& input) {
   }
   input.control.set_worker_state(abi::WorkerState::kHolding);
   Rebooter rebooter(input.control, input.reboot_command, input.reboot_timeout_ns);
+  Watchdog watchdog;
   Clients clients;
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
+    watchdog.turn(system_clock().now_ns());
     rebooter.turn(system_clock().now_ns());
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
                                   {input.control.worker_wake().get(), POLLIN, 0}};
