@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/rebooter.h"
+#include "daemon/watchdog.h"
 #include "wire/varlink.h"
 
 namespace outlive::daemon {
@@ -127,9 +128,11 @@ int hold(const HoldInput& input) {
   machine::LaunchQueue launches(input.control);
   Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
                     input.reboot_timeout_ns);
+  Watchdog watchdog;
   Clients clients;
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
+    watchdog.turn(system_clock().now_ns());
     launches.pump();
     rebooter.turn(system_clock().now_ns());
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},

@@ -22,6 +22,7 @@
 #include "daemon/recorder.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
+#include "daemon/watchdog.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
 
@@ -89,6 +90,7 @@ class Worker {
   machine::WorkerContext& context_;
   Releases releases_;
   Recorder recorder_;
+  Watchdog watchdog_;
   std::unique_ptr<kho::Arena> arena_;
   Supervisor supervisor_;
   std::unique_ptr<luo::Core> core_;
@@ -392,6 +394,7 @@ Status Worker::turn() {
   server_->accept_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
+  watchdog_.turn(now);
   reap();
   core_->updates().tick(now);
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
