@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "machine/process/clone.h"
+#include "machine/process/killed.h"
 
 namespace outlive::machine {
 namespace {
@@ -28,8 +29,7 @@ constexpr size_t kFewWaiting = 64;
 constexpr uint64_t kSharedPatience = 16;  // part of the time-out, when other users wait
 constexpr uint64_t kLeastPatienceNs = 5'000'000;
 constexpr uint64_t kComplaintsNs = 1'000'000'000;  // between two lines of the log
-// SIGKILL reaches what runs in user mode within an interrupt. What has not ended after this time
-// is asleep in the kernel and never comes back to user mode: it closes nothing more.
+// After SIGKILL: what sleeps in the kernel for longer won't end soon, and closes nothing more.
 constexpr uint64_t kDeathGraceNs = 200'000'000;
 
 // The page that worker and closer share.
@@ -105,6 +105,10 @@ Closer::~Closer() {
   static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
   pollfd wait{process_->pidfd.get(), POLLIN, 0};
   ::poll(&wait, 1, static_cast<int>(kDeathGraceNs / 1'000'000));
+  if (!is_past_harm(process_->pidfd)) {
+    static_cast<void>(process_->pidfd.release());  // the block names it: the keeper waits
+    return;
+  }
   store_word(control_.block().closer_pidfd, int32_t{-1});
   siginfo_t info{};
   ::waitid(P_PIDFD, static_cast<id_t>(process_->pidfd.get()), &info, WEXITED | WNOHANG);
@@ -290,7 +294,8 @@ void Closer::watch(uint64_t now_ns) {
 void Closer::bury(uint64_t now_ns) {
   pollfd wait{process_->pidfd.get(), POLLIN, 0};
   const bool dead = ::poll(&wait, 1, 0) == 1;
-  if (!dead && now_ns - process_->killed_ns < kDeathGraceNs) return;
+  const bool late = now_ns - process_->killed_ns >= kDeathGraceNs;
+  if (!dead && (!late || !is_past_harm(process_->pidfd))) return;
   collect(now_ns);
   if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
     // Its number was free from the moment the close began, and may be somebody else's now. Only

@@ -12,12 +12,12 @@
 #include "base/log.h"
 #include "machine/process/clone.h"
 #include "machine/process/keeper_process.h"
+#include "machine/process/killed.h"
 
 namespace outlive::machine {
 namespace {
 
 constexpr uint64_t kRetryNs = 1'000'000'000;  // after a clone that failed, and in hold mode
-// See closer.cc: what SIGKILL has not ended after this is asleep in the kernel for good.
 constexpr int kCloserGraceMs = 200;
 
 // Closes the pidfd that a word of the block names; the word first, so that whoever reads it never
@@ -80,8 +80,11 @@ void KeeperProcess::settle_closer() {
   const int32_t number = load_word(word);
   if (number < 0) return;
   static_cast<void>(sys::pidfd_send_signal(BorrowedFd(number), SIGKILL));
-  pollfd dead{number, POLLIN, 0};
-  ::poll(&dead, 1, kCloserGraceMs);
+  do {
+    pollfd dead{number, POLLIN, 0};
+    ::poll(&dead, 1, kCloserGraceMs);
+    beat();
+  } while (!is_past_harm(BorrowedFd(number)));
   close_word(word);
 }
 
