@@ -12,6 +12,8 @@
 #include "base/sys.h"
 #include "daemon/rebooter.h"
 #include "daemon/watchdog.h"
+#include "machine/process/closer.h"
+#include "wire/message.h"
 #include "wire/varlink.h"
 
 namespace outlive::daemon {
@@ -70,10 +72,12 @@ std::string answer(const HoldInput& input, const std::string& message) {
 }
 
 // False: it is gone.
-bool serve(const HoldInput& input, Client& client) {
+bool serve(const HoldInput& input, Client& client, machine::Closer& closer) {
   char buffer[16384];
+  wire::Unwanted fds;
   const Result<size_t> got =
-      sys::recv(client.fd, std::as_writable_bytes(std::span(buffer)), MSG_DONTWAIT);
+      wire::take_bytes(client.fd, std::as_writable_bytes(std::span(buffer)), fds);
+  for (UniqueFd& fd : fds) closer.close(BorrowedFd(fd.release()));
   if (!got) return got.error().code == EAGAIN;
   if (*got == 0) return false;
   client.framer.append(std::string_view(buffer, *got));
@@ -91,10 +95,11 @@ bool serve(const HoldInput& input, Client& client) {
 // Clients in order of use, the one that has been idle for the longest first.
 class Clients {
  public:
+  explicit Clients(machine::Closer& closer) : closer_(closer) {}
   void accept(BorrowedFd listener) {
     Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
     if (!accepted) return;
-    if (list_.size() == kMostClients) list_.pop_front();
+    if (list_.size() == kMostClients) drop(list_.begin());
     list_.push_back({std::move(*accepted), {}});
   }
   void serve_all(const HoldInput& input, std::span<const pollfd> polled) {
@@ -105,7 +110,7 @@ class Clients {
       });
       if (found == list_.end()) continue;
       list_.splice(list_.end(), list_, found);
-      if (!serve(input, *found)) list_.erase(found);
+      if (!serve(input, *found, closer_)) drop(found);
     }
   }
   void add_waits(std::vector<pollfd>* waits) const {
@@ -113,6 +118,13 @@ class Clients {
   }
 
  private:
+  // What waits in its queue is closed with it, and that may block.
+  void drop(std::list<Client>::iterator client) {
+    closer_.close(BorrowedFd(client->fd.release()));
+    list_.erase(client);
+  }
+
+  machine::Closer& closer_;
   std::list<Client> list_;
 };
 
@@ -129,7 +141,8 @@ int hold(const HoldInput& input) {
   Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
                     input.reboot_timeout_ns);
   Watchdog watchdog;
-  Clients clients;
+  machine::Closer closer(input.control);
+  Clients clients(closer);
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
     watchdog.turn(system_clock().now_ns());
@@ -138,7 +151,10 @@ int hold(const HoldInput& input) {
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
                                   {input.control.worker_wake().get(), POLLIN, 0}};
     clients.add_waits(&polled);
-    if (::poll(polled.data(), polled.size(), 500) <= 0) continue;
+    closer.tick(system_clock().now_ns());
+    const auto closing_ms = static_cast<int>(closer.wait_ns() / 1'000'000) + 1;
+    const int timeout_ms = closer.pending() != 0 ? closing_ms : 500;
+    if (::poll(polled.data(), polled.size(), timeout_ms) <= 0) continue;
     input.control.drain_worker_wake();
     clients.serve_all(input, std::span(polled).subspan(2));
     if (polled[0].revents != 0) clients.accept(input.control_listener);

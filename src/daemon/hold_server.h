@@ -3,7 +3,8 @@
 //
 // Refused state: the device's socket is removed, new clients get ENOENT. A worker that died too
 // often: the socket stays, clients connect and wait, and are answered once a worker serves again.
-// At most 64 connections: the one that has been idle for the longest makes room.
+// At most 64 connections: the one that has been idle for the longest makes room. What clients send
+// along, and the connections themselves, are closed by a closer: that may block.
 #pragma once
 
 #include <string>

@@ -241,4 +241,5 @@ def attack(world, server):
     world.expect_clean()
 
 
-main(test)
+if __name__ == "__main__":
+    main(test)

@@ -1,13 +1,18 @@
 """A worker that dies too often by its own fault: everything is held, `outlive status` says so and how
 to go on, clients wait and get no error, and all of it is there after another try."""
 
+import ctypes
 import json
 import os
 import signal
 import socket
+import stat
+import threading
+import time
 
 import protocol as p
-from harness import check, contains, equal, main, wait_for
+from blocking_fds import Slow
+from harness import PATIENCE, check, contains, equal, main, wait_for
 
 DEATHS = 10  # the default bound
 
@@ -46,6 +51,53 @@ def idle_connections(world):
         sock.close()
 
 
+def take_descriptors_again(world, pid):
+    """Linux 6.16 refuses descriptors on a control connection by itself: as before it."""
+    PASS_RIGHTS, PIDFD_GETFD = 83, 438
+    pidfd = os.pidfd_open(pid)
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        fd = ctypes.CDLL(None).syscall(PIDFD_GETFD, pidfd, int(name), 0)
+        if fd < 0:
+            continue
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            os.close(fd)
+            continue
+        with socket.socket(fileno=fd) as sock:
+            if sock.family == socket.AF_UNIX and sock.getsockname() == world.runtime + "/control.sock":
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, PASS_RIGHTS, 1)
+                except OSError:
+                    pass  # an older kernel takes them anyway
+    os.close(pidfd)
+
+
+def descriptors_that_block(world, status):
+    """A client's descriptors, whose close blocks, don't stop who holds everything: neither what
+    comes with a call, nor what was never read."""
+    if os.geteuid() == 0:
+        take_descriptors_again(world, status["pid_keeper"])
+    slow, call = Slow(), b'{"method":"org.outlive.Orchestrator.Status","parameters":{}}'
+    for end in (b"\0", b""):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(PATIENCE)
+        sock.connect(world.runtime + "/control.sock")
+        fd = slow.lingering()
+        world.kill(status["pid_worker"], signal.SIGSTOP)  # it must be the last to have it
+        try:
+            socket.send_fds(sock, [call + end], [fd])
+            os.close(fd)
+        except PermissionError:
+            threading.Thread(target=os.close, args=(fd,), daemon=True).start()
+        world.kill(status["pid_worker"], signal.SIGCONT)
+        if end:
+            check(sock.recv(1), "no answer to a call with a descriptor")
+        sock.close()
+    start = time.monotonic()
+    for _ in range(20):
+        equal(held_status(world)["pid_worker"], status["pid_worker"], "the worker that holds")
+    check(time.monotonic() - start < 8, "answers took long")
+
+
 def test(world):
     world.start_outlived()
     device = p.Wire.connect(world.runtime)
@@ -60,6 +112,7 @@ def test(world):
     equal(world.outlive("list").code, 78, "another command")
     contains(world.outlive("list").err, "everything is held", "another command")
     idle_connections(world)
+    descriptors_that_block(world, status)
 
     # An old client's request and a new client's wait, over deaths of the holding worker and of the
     # keeper too.
