@@ -7,6 +7,7 @@
 // those of the one shared table.
 //
 //   ControlBlock   header and words
+//   operators      words of the operators' side (abi/operator_words.h)
 //   exits[]        ring: keeper -> worker, what it reaped; entry i is exits[i % kExitRing]
 //   children[]     who the keeper has launched, until the worker has popped its exit
 //   launch         mailbox: worker -> keeper, one launch at a time; `request` is stored last
@@ -18,6 +19,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "abi/operator_words.h"
 
 namespace outlive::abi {
 
@@ -97,6 +100,7 @@ struct ControlBlock {
   uint64_t call_in_work;    // worker: digest of the call
   uint64_t suspect_call;    // worker: digest of the call in work at the last death
   uint64_t suspect_deaths;  // worker: deaths in a row that it was in work at
+  OperatorWords operators;
   ExitEntry exits[kExitRing];
   ChildEntry children[kMaxChildren];
   LaunchRequest launch;
@@ -107,14 +111,13 @@ static_assert(sizeof(ChildEntry) == 40);
 static_assert(sizeof(LaunchRequest) == 96 + 16 * kLaunchFds);
 static_assert(offsetof(ControlBlock, worker_pidfd) == 56);
 static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
-static_assert(offsetof(ControlBlock, exits) == 256);
-static_assert(sizeof(ControlBlock) ==
-              256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
+static_assert(offsetof(ControlBlock, exits) == 256 + sizeof(OperatorWords));
+static_assert(sizeof(ControlBlock) == 256 + sizeof(OperatorWords) + 24 * kExitRing +
+                                          40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.
 enum class DeathKind : uint64_t { kNone = 0, kOwn = 1, kOutside = 2 };
-
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 
 }  // namespace outlive::abi

@@ -5,7 +5,7 @@ _outlive_names() { outlive list "$1" --names 2>/dev/null; }
 
 _outlive() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" i
-  local verbs="run update rollback plan status list timeline log stop end kho fsck compat version"
+  local verbs="run update rollback plan status list timeline log stop end kho fsck reload metrics compat version"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -50,7 +50,7 @@ _outlive() {
       end) words="$(_outlive_names sessions) --id $common" ;;
       kho) words="dump --image --digest --dtb $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;
-      status|fsck|version) words=$common ;;
+      status|fsck|reload|metrics|version) words=$common ;;
     esac
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

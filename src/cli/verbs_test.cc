@@ -150,6 +150,26 @@ TEST_F(CliTest, Fsck) {
   EXPECT_EQ(Json::parse(ran.out), reply);
 }
 
+TEST_F(CliTest, Reload) {
+  const Json reply =
+      Json::parse(R"({"path":"/etc/o.toml","applied":["[limits] files-per-uid: 1 -> 2"],
+    "pending":["[kho] arena-max: 1 -> 2: when outlived is started anew"]})");
+  fake_.reply("Reload", reply);
+  Ran ran = run({"reload"});
+  EXPECT_EQ(ran.code, kExitOk);
+  EXPECT_EQ(ran.out,
+            "[limits] files-per-uid: 1 -> 2\n"
+            "not applied: [kho] arena-max: 1 -> 2: when outlived is started anew\n"
+            "reloaded /etc/o.toml: 1 change applied\n");
+  ran = run({"reload", "--json"});
+  EXPECT_EQ(Json::parse(ran.out), reply);
+}
+
+TEST_F(CliTest, Metrics) {
+  fake_.reply("Metrics", {{"text", "outlive_hold 0\n"}});
+  EXPECT_EQ(run({"metrics"}).out, "outlive_hold 0\n");
+}
+
 TEST_F(CliTest, Plan) {
   const Json reply = Json::parse(R"({"files":[
     {"session":"web.state","token":"1","fd":null,"kind":"memfd","detail":"/memfd:t","survival":"kernel",

@@ -43,11 +43,11 @@ struct Config {
   uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   luo::UpdateTimes times;
+  std::string metrics_listen;  // "": no listener
   std::vector<ServiceConfig> services;
 };
 
-// The file's; `must_exist` false: an absent file is the defaults.
-Result<Config> read_config(const std::string& path, bool must_exist);
+// `path` is for errors.
 Result<Config> parse_config(std::string_view text, const std::string& path);
 // What no single key shows: kho off with liveupdate on is refused, naming both keys.
 Status check_config(const Config& config);

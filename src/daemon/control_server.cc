@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/device.h"
+#include "daemon/totals.h"
 
 namespace outlive::daemon {
 
@@ -171,6 +172,7 @@ bool ControlServer::carry_out(Client& client, std::string_view text) {
     close(client.fd.get());
     return false;
   }
+  count(parts_.control.operators().totals.control_calls);
   client.more = call->more;
   client.used = ++uses_;
   client.waiting = {};

@@ -7,6 +7,7 @@
 #include "base/sys.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
+#include "daemon/totals.h"
 #include "kho/store.h"
 #include "wire/body.h"
 
@@ -96,7 +97,10 @@ void Device::take_on(UniqueFd fd) {
   if (!peer) return;
   const uint64_t limit = parts_.config.limits.connections + (peer->uid == 0 ? 64 : 0);
   const bool full = parts_.in_reserve(fd);
+  abi::MetricTotals& totals = parts_.control.operators().totals;
+  count(totals.connections);
   if (full || by_uid_[peer->uid] >= limit) {
+    count(totals.connections_refused);
     log_warning("uid {} has {} connections, the limit is {}{}: refused", peer->uid,
                 by_uid_[peer->uid], limit, full ? ", and the table of descriptors is full" : "");
     const abi::MessageHeader header = wire::event_header();
@@ -195,6 +199,8 @@ bool Device::serve_one(Connection& connection) {
     luo::Change change(parts_.records());
     record_reply(change, connection, got->message.header.sequence, -got->refusal.code);
     change.commit();
+    count_request(parts_.control.operators().totals, got->message.header.request,
+                  got->refusal.code);
     more = answer(connection, got->message, Outcome::error(got->refusal));
   } else {
     more = serve(connection, got->message);
@@ -227,6 +233,7 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     record_reply(change, connection, sequence, outcome.result);
     change.commit();
   }
+  count_request(parts_.control.operators().totals, message.header.request, -outcome.result);
   const uint64_t address = connection.address;
   const bool more = answer(connection, message, outcome);
   if (outcome.after) outcome.after();

@@ -1,5 +1,6 @@
 #include "daemon/loop.h"
 
+#include "base/clock.h"
 #include "base/sys.h"
 
 namespace outlive::daemon {
@@ -43,6 +44,7 @@ void Loop::remove(BorrowedFd fd) {
 Status Loop::turn(int timeout_ms) {
   epoll_event events[64];
   const size_t count = TRY(sys::epoll_wait(epoll_, events, timeout_ms));
+  woken_ns_ = system_clock().now_ns();
   for (size_t i = 0; i < count; ++i) {
     const uint64_t tag = events[i].data.u64;
     const auto number = static_cast<uint32_t>(tag);

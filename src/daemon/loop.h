@@ -25,6 +25,8 @@ class Loop {
   void remove(BorrowedFd fd);
   // One turn: waits for at most timeout_ms (-1: no limit) and runs what is due.
   Status turn(int timeout_ms);
+  // When the last turn had waited enough (CLOCK_MONOTONIC): its work began.
+  uint64_t woken_ns() const { return woken_ns_; }
   BorrowedFd fd() const { return epoll_; }
 
  private:
@@ -34,6 +36,7 @@ class Loop {
   };
   explicit Loop(UniqueFd epoll) : epoll_(std::move(epoll)) {}
   UniqueFd epoll_;
+  uint64_t woken_ns_ = 0;
   std::vector<Slot> slots_;  // by fd number
 };
 

@@ -19,18 +19,19 @@
 namespace outlive::daemon {
 namespace {
 
-Result<int> run(const Options& options, Config config) {
+Result<int> run(const Options& options, const ConfigText& text, Config config) {
   if (!options.check_image.empty()) return check_image(options.check_image);
   set_log_level(config.log_level);
   Setup setup = TRY(Setup::make(config));
-  WorkerInput input{std::move(config), setup.runtime,         setup.state_dir,        {},
-                    setup.arena,       setup.device_listener, setup.control_listener, setup.lock};
+  WorkerInput input{options,     std::move(config),     setup.runtime,          setup.state_dir, {},
+                    setup.arena, setup.device_listener, setup.control_listener, setup.lock};
   files::register_default_handlers(input.handlers);
   // Found out once: every worker is a clone of this process, and starts with the answer.
   static_cast<void>(files::memfd_device(1));
   const machine::Confinement confinement = TRY(prepare_confinement(setup, options, input.config));
   static_cast<void>(system_clock().steady_ns());
   machine::Control control = TRY(machine::Control::create());
+  TRY(control.keep_config(text.text));
   machine::KeeperOptions keeper;
   keeper.no_keeper = options.no_keeper;
   keeper.fd_limit = input.config.fds;
@@ -60,13 +61,15 @@ int main(int argc, char** argv) {
   }
   daemon::Options options;
   if (const auto code = daemon::parse_options(argc, argv, options)) return *code;
-  Result<daemon::Config> config = daemon::load_config(options);
+  const Result<daemon::ConfigText> text = daemon::read_config_text(options);
+  Result<daemon::Config> config =
+      text ? daemon::config_of(options, *text) : Result<daemon::Config>(text.error());
   if (!config) {
     log_error("{}", config.error().text());
     return 2;
   }
   if (options.check_config) return EXIT_SUCCESS;
-  const Result<int> result = daemon::run(options, config.take());
+  const Result<int> result = daemon::run(options, *text, config.take());
   if (result) return *result;
   log_error("{}", result.error().text());
   return result.error().code == EEXIST ? EX_TEMPFAIL

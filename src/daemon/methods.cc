@@ -66,6 +66,8 @@ Methods::Method Methods::find(std::string_view name) {
       {"KhoDump", &Methods::kho_dump},
 #endif
       {"Fsck", &Methods::fsck},
+      {"Reload", &Methods::reload},
+      {"Metrics", &Methods::metrics},
   };
   for (const auto& [known, method] : kMethods) {
     if (name == known) return method;

@@ -6,6 +6,7 @@
 //   methods_list.cc      sessions, files, services, updates, regions, timeline, log
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
+//   methods_operate.cc   Reload, Metrics
 //   methods_debug.cc     KhoDump (only with OUTLIVE_KHO_DEBUG), Fsck
 #pragma once
 
@@ -73,6 +74,8 @@ class Methods {
   Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> kho_dump(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> reload(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> metrics(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> fsck(const luo::Caller&, const Json&, Waiting&);
 
   Result<std::optional<Json>> start_update(const luo::Caller& caller, const Json& parameters,

@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/sys.h"
+
 namespace outlive::daemon {
 namespace {
 
@@ -68,8 +70,18 @@ std::string config_path(const Options& options) {
   return options.config.empty() ? default_config_path() : options.config;
 }
 
-Result<Config> load_config(const Options& options) {
-  Config config = TRY(read_config(config_path(options), !options.config.empty()));
+Result<ConfigText> read_config_text(const Options& options) {
+  const bool given = !options.config.empty();
+  ConfigText result{config_path(options), {}};
+  Result<std::string> text = sys::read_file(result.path);
+  if (!text && text.error().code == ENOENT && !given) return result;
+  if (!text) return std::move(text).context("configuration").take_error();
+  result.text = std::move(*text);
+  return result;
+}
+
+Result<Config> config_of(const Options& options, const ConfigText& text) {
+  Config config = TRY(parse_config(text.text, text.path));
   if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
   if (!options.state_dir.empty()) config.state_dir = options.state_dir;
   if (!options.log_level.empty() && !parse_log_level(options.log_level, &config.log_level)) {

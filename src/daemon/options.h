@@ -24,7 +24,13 @@ struct Options {
 std::optional<int> parse_options(int argc, char** argv, Options& options);
 // The file that is read, whether it is there or not.
 std::string config_path(const Options& options);
-// The file, overridden by the options, and checked as a whole.
-Result<Config> load_config(const Options& options);
+// The file as it is: "" when it is absent at the default place.
+struct ConfigText {
+  std::string path;
+  std::string text;
+};
+Result<ConfigText> read_config_text(const Options& options);
+// What it says, overridden by the options, and checked as a whole. EINVAL: file, line and key.
+Result<Config> config_of(const Options& options, const ConfigText& text);
 
 }  // namespace outlive::daemon

@@ -14,6 +14,8 @@
 
 namespace outlive::daemon {
 
+class Reloader;
+
 struct Parts {
   const Config& config;
   wire::RuntimeDir runtime;
@@ -32,6 +34,8 @@ struct Parts {
   uint64_t leaks_corrected;  // by the last attach
   uint64_t fd_limit;         // soft RLIMIT_NOFILE
   std::string confined;      // what is in force in this worker
+  Reloader* reloader = nullptr;
+  std::function<std::string()> metrics;  // as text
 
   luo::Records& records() const { return core.records(); }
   // The kernel hands out the lowest free number: one this high says that the table is nearly full.

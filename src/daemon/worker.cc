@@ -12,7 +12,13 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_address.h"
+#include "daemon/metrics_server.h"
 #include "daemon/recorder.h"
+#include "daemon/reloader.h"
+#include "daemon/service_manager.h"
+#include "daemon/totals.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
 
@@ -45,17 +51,6 @@ bool is_blank(BorrowedFd arena) {
          memcmp(header.compatible, kBlank.compatible, sizeof header.compatible) == 0;
 }
 
-void tell_service_manager(std::string_view text) {
-  const char* path = getenv("NOTIFY_SOCKET");
-  if (path == nullptr) return;
-  const auto address = sys::unix_address(path);
-  const auto socket = sys::socket(AF_UNIX, SOCK_DGRAM);
-  if (!address || !socket) return;
-  static_cast<void>(::sendto(socket->get(), text.data(), text.size(), MSG_NOSIGNAL,
-                             reinterpret_cast<const sockaddr*>(&address->address),
-                             address->length));
-}
-
 uint64_t soft_fd_limit() {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
@@ -78,7 +73,9 @@ class Worker {
   Status attach_core(luo::Context& context);
   uint64_t lease_ns(const abi::SessionSlot& session) const;
   Result<std::vector<UniqueFd>> take_table();
+  Status start_operators();
   Status turn();
+  void count_turn();
   void reap();
   void kill_strangers();
   int timeout() const;
@@ -97,8 +94,11 @@ class Worker {
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<Reloader> reloader_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   uint64_t leaks_ = 0;
+  uint64_t closer_timeouts_ = 0;  // that are counted in the totals
   uint64_t next_look_ns_ = 0;
   bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
@@ -115,6 +115,7 @@ Status Worker::attach() {
     kho::AttachReport report;
     arena_ = TRY(kho::Arena::attach(input_.arena, &report));
     leaks_ = report.reclaimed_folios + report.tracker_corrections;
+    count(control_.operators().totals.leaks_corrected, leaks_);
     if (leaks_ != 0) {
       log_notice("leak ledger: {} folios reclaimed, {} tracker bits corrected",
                  report.reclaimed_folios, report.tracker_corrections);
@@ -185,12 +186,21 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
     ours ? static_cast<void>(found.emplace_back(fd.get())) : closer_->close(fd);
     return true;
   };
-  const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
-  const size_t orphans = count.adopted + count.closed - found.size();
+  const auto unnamed = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
+  const size_t orphans = unnamed.adopted + unnamed.closed - found.size();
+  count(control_.operators().totals.orphans_closed, orphans);
   if (orphans != 0 || !found.empty()) {
     log_info("{} orphaned fds closed, {} connections taken on", orphans, found.size());
   }
   return found;
+}
+
+Status Worker::start_operators() {
+  metrics_ = std::make_unique<MetricsServer>(*loop_, control_.operators(), parts_->metrics);
+  reloader_ =
+      std::make_unique<Reloader>(*parts_, input_.config, input_.options, supervisor_, *metrics_);
+  parts_->reloader = reloader_.get();
+  return loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {});
 }
 
 Status Worker::start() {
@@ -211,14 +221,15 @@ Status Worker::start() {
       input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *launches_,
       *arena_, *core_, system_clock(), system_clock().now_ns(), [this] { stopping_ = true; },
       [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined});
+      [this] { return recorder_.written(); }, leaks_, soft_fd_limit(), input_.confined, nullptr,
+      [this] { return all_metrics(*parts_, device_->size()); }});
   device_ = std::make_unique<Device>(*parts_, supervisor_);
   supervisor_.bind(*parts_, *device_);
   server_ = std::make_unique<ControlServer>(*parts_, supervisor_, *device_);
   TRY(device_->start(input_.device_listener));
   core_->leases().load();
   TRY(server_->start(input_.control_listener));
-  TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
+  TRY(start_operators());
   if (context_.inner_keeper.valid()) {
     TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
   }
@@ -230,7 +241,7 @@ Status Worker::start() {
   found_.clear();
   reap();
   supervisor_.start();
-  supervisor_.start_configured();
+  reloader_->start();
   if (context_.start_number == 1) {
     tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
@@ -287,7 +298,18 @@ Status Worker::turn() {
   supervisor_.tick(now);
   launches_->pump();
   closer_->tick(parts_->now());
+  metrics_->tick(now);
+  reloader_->tick();
+  count_turn();
   return {};
+}
+
+void Worker::count_turn() {
+  abi::MetricTotals& totals = control_.operators().totals;
+  count_time(totals.turns, parts_->now() - loop_->woken_ns());
+  if (closer_->timeouts() == closer_timeouts_) return;
+  count(totals.closer_timeouts, closer_->timeouts() - closer_timeouts_);
+  closer_timeouts_ = closer_->timeouts();
 }
 
 int Worker::run() {
@@ -306,6 +328,10 @@ int Worker::run() {
   for (const auto& path : {input_.runtime.liveupdate_socket(), input_.runtime.control_socket()}) {
     const Status gone = sys::unlink(path);
     static_cast<void>(gone);
+  }
+  if (const BorrowedFd metrics(static_cast<int>(control_.operators().metrics_fd));
+      metrics.valid()) {
+    unlink_bound(metrics);
   }
   log_notice("stopped");
   return 0;
@@ -326,6 +352,8 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                     context.control.block().worker_deaths, context.control.keeper_pid(),
                     context.control.keeper_pid()));
   }
+  input.config = take_config(context.control, input.options, std::move(input.config));
+  set_log_level(input.config.log_level);
   Worker worker(input, context);
   if (const Status attached = worker.attach(); !attached) {
     log_error("The incoming tree failed to initialize properly [{}], disabling live update",

@@ -40,6 +40,7 @@ Result<Control> Control::create() {
   block.keeper_wake_fd = control.keeper_wake_.get();
   block.worker_pidfd = block.spare_pidfd = block.closer_pidfd = block.keeper_pidfd = -1;
   block.signal_fd = block.window_first = -1;
+  block.operators.config_fd = block.operators.metrics_fd = -1;
   return control;
 }
 
@@ -109,7 +110,8 @@ std::vector<BorrowedFd> Control::held_fds() const {
   const abi::ControlBlock& block = *block_;
   add(memory_.get());
   for (const int64_t number :
-       {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd)}) {
+       {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd),
+        load_word(block.operators.config_fd), load_word(block.operators.metrics_fd)}) {
     add(number);
   }
   for (const int32_t* word :
@@ -125,6 +127,27 @@ std::vector<BorrowedFd> Control::held_fds() const {
     add(load_word(entry.gate_fd));
   }
   return list;
+}
+
+Status Control::keep_config(std::string_view text) {
+  UniqueFd file = TRY(sys::memfd_create("outlive-config", 0));
+  TRY(sys::write_all(file, text));
+  const UniqueFd before(static_cast<int>(load_word(block_->operators.config_fd)));
+  store_word(block_->operators.config_number, block_->operators.config_number + 1);
+  // From here on this one is in force. Killed before it, the new file is an orphan; after it, the
+  // old one.
+  store_word(block_->operators.config_fd, int64_t{file.release()});
+  return {};
+}
+
+Result<std::string> Control::kept_config() const {
+  const BorrowedFd file(static_cast<int>(load_word(block_->operators.config_fd)));
+  if (!file.valid()) return fail(ENOENT, "no configuration is kept");
+  const struct stat facts = TRY(sys::fstat(file));
+  std::string text(static_cast<size_t>(facts.st_size), '\0');
+  const ssize_t got = ::pread(file.get(), text.data(), text.size(), 0);
+  if (got != static_cast<ssize_t>(text.size())) return fail(EIO, "the kept configuration is short");
+  return text;
 }
 
 abi::ChildEntry* Control::find_entry(pid_t pid) const {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "abi/control_block.h"
@@ -94,6 +95,12 @@ class Control {
     return last == abi::DeathKind::kOutside ? 4 : 2;
   }
   void wake_keeper() const { wake(keeper_wake_); }
+  abi::OperatorWords& operators() const { return block_->operators; }
+  // The text of the configuration in force: of the table, so a worker's death, a takeover and the
+  // keeper's exec leave it (an exec has to take FD_CLOEXEC off `config_fd`, as off every held fd).
+  // Replaced as a whole, or not at all.
+  Status keep_config(std::string_view text);
+  Result<std::string> kept_config() const;  // ENOENT: none
 
   // --- keeper's side -----------------------------------------------------------------------------
   void wake_worker() const { wake(worker_wake_); }

@@ -19,6 +19,20 @@ abi::ChildEntry& add_child(Control& control, pid_t pid) {
   return *entry;
 }
 
+TEST(Control, TheConfigurationIsReplacedAsAWhole) {
+  Control control = Control::create().take();
+  EXPECT_EQ(control.kept_config().error().code, ENOENT);
+  for (const char* text : {"", "[limits]\nfds = 100\n", "short"}) {
+    ASSERT_TRUE(control.keep_config(text));
+    ASSERT_TRUE(control.kept_config());
+    EXPECT_EQ(*control.kept_config(), text);
+  }
+  EXPECT_EQ(control.operators().config_number, 3u);
+  const std::vector<BorrowedFd> held = control.held_fds();
+  const BorrowedFd file(static_cast<int>(control.operators().config_fd));
+  EXPECT_EQ(std::ranges::count(held, file), 1) << "a new worker would close it";
+}
+
 TEST(Control, AnExitIsPeekedUntilItIsPopped) {
   Control control = Control::create().take();
   EXPECT_FALSE(control.peek_exit());

@@ -102,6 +102,7 @@ void KeeperProcess::turn() {
   beat();
   control_.drain_keeper_wake();
   read_signals();
+  follow_config();
   check_worker();  // first: everybody waits for it
   if (end_code_) return;
   launcher_->turn();
@@ -152,6 +153,17 @@ void KeeperProcess::read_signals() {
         kill_worker();
       }
     }
+  }
+}
+
+void KeeperProcess::follow_config() {
+  const abi::OperatorWords& words = control_.operators();
+  if (const uint64_t most = load_word(words.worker_deaths); most != 0) {
+    options_.most_deaths = static_cast<unsigned>(most - 1);
+    deaths_.set_most(options_.most_deaths);
+  }
+  if (const uint64_t level = load_word(words.log_level); level != 0) {
+    set_log_level(static_cast<LogLevel>(level));
   }
 }
 

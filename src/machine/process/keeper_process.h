@@ -33,6 +33,8 @@ class KeeperProcess {
   int rest_ms() const;
   void wait(int timeout_ms);
   void read_signals();
+  // What the worker has reloaded for us.
+  void follow_config();
 
   // --- the worker (keeper_worker.cc) ---
   void start_worker();
