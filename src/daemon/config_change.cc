@@ -7,8 +7,22 @@ namespace {
 
 constexpr const char* kAtStart = "when outlived is started anew";
 
+constexpr uint64_t kMs = 1'000'000;  // of ns
+
 std::string text_of(uint64_t value) {
   return fmt::to_string(value);
+}
+// A time that the file has in milliseconds.
+struct Milliseconds {
+  uint64_t& ns;
+  bool operator==(const Milliseconds& other) const { return ns == other.ns; }
+  Milliseconds& operator=(const Milliseconds& other) {
+    ns = other.ns;
+    return *this;
+  }
+};
+std::string text_of(const Milliseconds& time) {
+  return fmt::to_string(time.ns / kMs);
 }
 std::string text_of(bool value) {
   return value ? "true" : "false";
@@ -41,21 +55,21 @@ class Comparison {
   // A value that takes effect as soon as it is read.
   template <typename T>
   void live(const char* key, T get) {
-    auto& now = get(change_.config);
-    const auto& before = get(const_cast<Config&>(old_));
+    auto&& now = get(change_.config);
+    auto&& before = get(const_cast<Config&>(old_));
     if (now == before) return;
     change_.applied.push_back(fmt::format("{}: {} -> {}", key, text_of(before), text_of(now)));
   }
   void live_ms(const char* key, uint64_t luo::UpdateTimes::*time) {
-    const uint64_t now = change_.config.times.*time / 1'000'000;
-    const uint64_t before = old_.times.*time / 1'000'000;
+    const uint64_t now = change_.config.times.*time / kMs;
+    const uint64_t before = old_.times.*time / kMs;
     if (now != before) change_.applied.push_back(fmt::format("{}: {} -> {}", key, before, now));
   }
   // One that only a start reads.
   template <typename T>
   void at_start(const char* key, T get) {
-    auto& now = get(change_.config);
-    const auto& before = get(const_cast<Config&>(old_));
+    auto&& now = get(change_.config);
+    auto&& before = get(const_cast<Config&>(old_));
     if (now == before) return;
     change_.pending.push_back(
         fmt::format("{}: {} -> {}: {}", key, text_of(before), text_of(now), kAtStart));
@@ -150,6 +164,11 @@ ConfigChange compare(const Config& in_force, Config wanted) {
       "[update] attempts", [](Config & c) -> auto& { return c.times.attempts; });
   all.live(
       "[metrics] listen", [](Config & c) -> auto& { return c.metrics_listen; });
+  all.at_start("[limits] worker-timeout-ms",
+               [](Config& c) { return Milliseconds{c.worker_timeout}; });
+  all.at_start(
+      "[worker] confine", [](Config & c) -> auto& { return c.confine; });
+  all.live("[liveupdate] lease-ms", [](Config& c) { return Milliseconds{c.lease_ns}; });
   all.services();
   return all.take();
 }
