@@ -21,6 +21,7 @@
 namespace outlive::daemon {
 
 class Ledger;
+class Reloader;
 class SelfUpdate;
 
 // What the last attach put right, and with it nobody else ever will.
@@ -57,6 +58,8 @@ struct Parts {
   std::string confined;  // what is in force in this worker
   SelfUpdate* self_update = nullptr;
   Ledger* ledger = nullptr;
+  Reloader* reloader = nullptr;
+  std::function<std::string()> metrics = {};  // as text
 
   TurnTimes turns = {};
   RefusalLog refusals = {};

@@ -17,7 +17,9 @@
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
+#include "daemon/operators.h"
 #include "daemon/recorder.h"
+#include "daemon/reloader.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
 #include "files/classify.h"
@@ -98,6 +100,7 @@ class Worker {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
+  std::unique_ptr<Operators> operators_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
@@ -288,6 +291,7 @@ Status Worker::start() {
   core_->leases().load();
   TRY(server_->start(input_.control_listener));
   store_->resume(core_->records(), store_base());
+  operators_ = std::make_unique<Operators>(*parts_, input_, supervisor_, *device_);
   TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
   if (context_.inner_keeper.valid()) {
     TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
@@ -302,7 +306,7 @@ Status Worker::start() {
   found_.clear();
   reap();
   supervisor_.start();
-  supervisor_.start_configured();
+  operators_->start();
   tell_of_keeper();
   return {};
 }
@@ -390,6 +394,7 @@ Status Worker::turn() {
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
   parts_->turns.note(parts_->now() - loop_->woken_ns());
+  operators_->tick(now);
   return {};
 }
 
@@ -412,6 +417,7 @@ int Worker::run() {
     static_cast<void>(gone);
   }
   store_->clear(core_->records());
+  operators_->end();
   log_notice("stopped");
   return 0;
 }
@@ -420,6 +426,8 @@ int Worker::run() {
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
+  input.config = take_config(context.control, input.options, std::move(input.config));
+  set_log_level(input.config.log_level);
   const Config& config = input.config;
   const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason),
