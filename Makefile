@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff hostile bench build install uninstall format clean
+.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff hostile bench build deb install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
@@ -25,6 +25,7 @@ help:
 	@echo 'make hostile    a hostile user: every attempt, floods, descriptors that block; others latency meanwhile'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
 	@echo 'make build      build everything, run nothing'
+	@echo 'make deb        build the Debian packages, in $(BUILD)/deb'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
 	@echo 'make uninstall  remove what make install has installed there'
 	@echo 'make format     format the sources (clang-format-14)'
@@ -39,7 +40,7 @@ demo:
 	@python3 tests/demo/demo.py --bin-dir $(BUILD)/bin --html $(BUILD)/demo-timeline.html
 
 test:
-	@scripts/deps.sh build test
+	@scripts/deps.sh build deb test
 	@scripts/build.sh all
 	@ctest --test-dir $(BUILD) -j$(JOBS) --output-on-failure --no-tests=error
 
@@ -99,6 +100,11 @@ bench:
 build:
 	@scripts/deps.sh build
 	@scripts/build.sh all
+
+deb:
+	@scripts/deps.sh build deb
+	@scripts/build.sh outlived outlive_command liboutlive
+	@scripts/deb.sh
 
 install: build
 	@scripts/install.sh

@@ -104,7 +104,8 @@ type Service (
   can_rollback: bool
 )
 
-# `result`: running, updated, rolled back.
+# `result`: running, updated, rolled back, finish failed (committed, but it stays in state updated: see
+# Status).
 type UpdateSummary (
   update: string,
   service: string,
@@ -116,6 +117,18 @@ type UpdateSummary (
   blackout_us: ?int,
   from_generation: int,
   to_generation: int
+)
+
+# Of an update of the host. `result`: running, updated, rolled back, refused (then the services were
+# started anew by the one that runs), kept (nobody wanted to replace it, or all was cancelled). `step`
+# while it is running: rehearsal, waiting, stop, exec, ready.
+type OutlivedSummary (
+  result: string,
+  step: ?string,
+  reason: ?string,
+  from_version: ?string,
+  to_version: ?string,
+  pause_us: ?int
 )
 
 # Times are microseconds since the start of the update; `end_us` null: a point, or not over yet.
@@ -225,7 +238,8 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 
 # `state`: undefined, normal, prepared, frozen, updated. `refused`: why the inherited state was
 # refused (then it is held, and most other calls answer Refused with ESTALE). `held`: why everything
-# is held all the same: the worker died too often. `log`: its last words. `self_updates`,
+# is held all the same: the worker died too often. `finish_failed`: whose update broke an invariant at
+# its finish: it stays in state updated, and takes no further one. `log`: its last words. `self_updates`,
 # `format`: version of the records; `leaks_...`, `orphans_closed`: what attaches gave back so far.
 # `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
 # `fd_store`: what the service manager's fd store holds of it, null: it is not used.
@@ -235,6 +249,7 @@ method Status() -> (
   live_update_number: int,
   refused: ?string,
   held: ?string,
+  finish_failed: ?string,
   runtime_dir: string,
   version: string,
   pid_keeper: int,
@@ -302,11 +317,15 @@ method Stop(request_id: string, service: ?string, daemon: bool, force: bool) -> 
 
 # Replaces all services that run, in one barrier, and turns every session incoming; root and outlived's
 # own user only. Answers at once with how far it is: asked again with the same id it doesn't begin
-# again. Over when no service's `result` is "running". Busy: an update is going on.
-method Reboot(request_id: string) -> (
+# again. Over when no service's `result` is "running", nor outlived's. Busy: an update is going on.
+# outlived itself is replaced between the services' end and their start, by `binary` (an absolute path;
+# that of what runs), unless `keep_outlived`; its rehearsal comes first, and when that fails nothing
+# else is done (Refused). `force`: also a binary that has failed too often.
+method Reboot(request_id: string, binary: ?string, force: ?bool, keep_outlived: ?bool) -> (
   state: string,
   live_update_number: int,
-  services: []UpdateSummary
+  services: []UpdateSummary,
+  outlived: OutlivedSummary
 )
 
 # Ends a session, whoever holds it: its files are given up. `id` when several have that name.

@@ -231,6 +231,14 @@ enum class UpdateStep : uint64_t {
 };
 
 inline constexpr uint64_t kUpdateRollback = 1u << 0;  // starts the executable that was kept open
+// Of scope host: outlived is to be replaced before the service is started anew.
+inline constexpr uint64_t kUpdateOutlived = 1u << 1;
+// Of scope host, above the flags: the live update number that its commit makes. RecordsRoot's
+// becoming this one is the commit of all that name it; what follows from it is carried on at
+// attach.
+inline constexpr unsigned kUpdateNumberShift = 8;
+// Past commit, and what must be true at its finish is not: it stays in state `updated`.
+inline constexpr uint64_t kUpdateFinishFailed = 1u << 2;
 
 struct UpdateSlot {  // 432 bytes
   SlotHeader header;

@@ -51,7 +51,13 @@ enum class TakeoverState : uint64_t {
   kReverted = 6,    // old spare: the new one is dead or late. New spare: its keeper died too early
 };
 
-enum class TakeoverResult : uint64_t { kUpdated = 1, kRolledBack = 2, kRefused = 3 };
+// kRehearsed: of a request that asked for no more.
+enum class TakeoverResult : uint64_t {
+  kUpdated = 1,
+  kRolledBack = 2,
+  kRefused = 3,
+  kRehearsed = 4
+};
 
 struct TakeoverOutcome {  // 288 bytes
   uint64_t number;        // stored last; 0: none
@@ -68,6 +74,9 @@ struct TakeoverOutcome {  // 288 bytes
 static_assert(sizeof(TakeoverOutcome) == 288);
 
 inline constexpr uint64_t kTakeoverBack = 1u << 0;  // to the binary before, without a rehearsal
+// Only the rehearsal: what is to be executed later shall be known to be good before others depend
+// on it. asked -> rehearsing -> idle.
+inline constexpr uint64_t kTakeoverRehearse = 1u << 1;
 
 struct TakeoverBlock {
   char compatible[32];

@@ -313,6 +313,25 @@ Result<size_t> epoll_wait(BorrowedFd epoll, std::span<epoll_event> into, int tim
   return static_cast<size_t>(count);
 }
 
+Result<size_t> epoll_pwait2(BorrowedFd epoll, std::span<epoll_event> into, uint64_t timeout_ns) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const timespec timeout{static_cast<time_t>(timeout_ns / kSecond),
+                         static_cast<long>(timeout_ns % kSecond)};
+  const int code = fault("sys.epoll_pwait2");
+  const int count = code != 0 ? -1
+                              : ::epoll_pwait2(epoll.get(), into.data(),
+                                               static_cast<int>(into.size()), &timeout, nullptr);
+  if (code != 0) errno = code;
+  if (count == -1) {
+    if (errno == EINTR) return size_t{0};
+    if (errno == ENOSYS) {
+      return epoll_wait(epoll, into, static_cast<int>((timeout_ns + 999'999) / 1'000'000));
+    }
+    return fail_errno("epoll_pwait2");
+  }
+  return static_cast<size_t>(count);
+}
+
 Result<UniqueFd> pidfd_open(pid_t pid) {
   return fd_of("sys.pidfd_open", "pidfd_open", [&] { return ::syscall(SYS_pidfd_open, pid, 0); });
 }

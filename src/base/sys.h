@@ -1,8 +1,8 @@
 // The system calls that outlive makes, one wrapper each, no policy.
 //
-// Every wrapper retries EINTR (but close and epoll_wait), passes the fault point "sys.NAME" first
-// (read, write and send also "short.NAME", which halves the bytes), and names its object in the
-// error. Fds are made CLOEXEC unless the name says otherwise.
+// Every wrapper retries EINTR (but close and those of epoll), passes the fault point "sys.NAME"
+// first (read, write and send also "short.NAME", which halves the bytes), and names its object in
+// the error. Fds are made CLOEXEC unless the name says otherwise.
 #pragma once
 
 #include <fcntl.h>
@@ -119,6 +119,8 @@ Result<UniqueFd> epoll_create();
 Status epoll_ctl(BorrowedFd epoll, int operation, BorrowedFd fd, uint32_t events, uint64_t data);
 // EINTR is an empty answer. timeout_ms < 0: no limit.
 Result<size_t> epoll_wait(BorrowedFd epoll, std::span<epoll_event> into, int timeout_ms);
+// The same in nanoseconds; before Linux 5.11 rounded up to milliseconds.
+Result<size_t> epoll_pwait2(BorrowedFd epoll, std::span<epoll_event> into, uint64_t timeout_ns);
 
 // --- processes -----------------------------------------------------------------------------------
 Result<UniqueFd> pidfd_open(pid_t pid);

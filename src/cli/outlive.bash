@@ -48,7 +48,7 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
-      reboot) words="--soft --dry-run $common" ;;
+      reboot) words="--soft --dry-run --binary --force --keep-outlived --progress $common" ;;
       kho) words="dump save --image --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;

@@ -1,5 +1,5 @@
 // outlive status: is outlived well, and does it hold what it should? Exit 78 when it refused what
-// it inherited, or serves nobody because its worker died too often.
+// it inherited, serves nobody because its worker died too often, or could not finish an update.
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
@@ -22,6 +22,7 @@ Result<std::string> status_text(const Json& reply) {
   const std::optional<std::string> refused = f.maybe_text("refused");
   if (refused) line("refused", *refused);
   if (const auto held = f.maybe_text("held")) line("held", *held);
+  if (const auto failed = f.maybe_text("finish_failed")) line("finish failed", *failed);
   line("updates", fmt::format("live update number {}", f.number("live_update_number")));
   line("holds", fmt::format("{}, {}, {}", count_text(f.number("services"), "service"),
                             count_text(f.number("sessions"), "session"),
@@ -70,6 +71,10 @@ Result<int> run_status(Cli& cli) {
     cli.warn(fmt::format("everything is held, nobody is served: {}", *held));
     return kExitRefused;
   }
+  if (const auto failed = f.maybe_text("finish_failed")) {
+    cli.warn(fmt::format("an update could not be finished, there is no further one: {}", *failed));
+    return kExitRefused;
+  }
   return kExitOk;
 }
 
@@ -80,7 +85,8 @@ void add_status(CLI::App& app, Cli& cli) {
   add_json_option(*verb, cli);
   verb->footer(R"(
 Exit code 0: it runs and is well; 69: it doesn't run; 78: it serves nobody, and holds what
-it has: inherited state that it refused, or all of it because its worker died too often.
+it has: inherited state that it refused, or all of it because its worker died too often; or
+the finish of an update broke an invariant, and there is no further one.
 
 Examples:
   outlive status

@@ -56,6 +56,19 @@ TEST_F(CliTest, ProgressOnATerminalIsOneLineThatGoesAway) {
   EXPECT_EQ(ran.err.find('\n'), std::string::npos);
 }
 
+TEST_F(CliTest, AFinishThatFailedIsNoSuccess) {
+  Json failed = kRolledBack;
+  failed["result"] = "finish failed";
+  failed["reason"] = "session 's' is still incoming";
+  fake_.on("Update", [&](const wire::VarlinkCall&) { return steps() + wire::reply_text(failed); });
+  const Ran ran = run({"update", "web"});
+  EXPECT_EQ(ran.code, kExitFailed);
+  EXPECT_EQ(
+      ran.out,
+      "updated web, but its finish failed: session 's' is still incoming: it takes no further "
+      "update (update 5f2b)\n");
+}
+
 TEST_F(CliTest, ARollbackIsExitCode3) {
   fake_.on("Update",
            [](const wire::VarlinkCall&) { return steps() + wire::reply_text(kRolledBack); });

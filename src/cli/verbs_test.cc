@@ -53,6 +53,16 @@ TEST_F(CliTest, StatusOfAWorkerThatDiedTooOften) {
   EXPECT_EQ(ran.err.find("refused"), std::string::npos) << ran.err;
 }
 
+TEST_F(CliTest, StatusOfAnUpdateThatCouldNotBeFinished) {
+  Json failed = kStatus;
+  failed["finish_failed"] = "service 'web': session 's' is still incoming";
+  fake_.reply("Status", failed);
+  const Ran ran = run({"status"});
+  EXPECT_EQ(ran.code, kExitRefused);
+  EXPECT_NE(ran.out.find("finish failed"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.err.find("still incoming"), std::string::npos) << ran.err;
+}
+
 const Json kService = Json::parse(R"({"id":"1","name":"web","uid":0,"gid":0,"state":"running",
   "ready":true,"notify":false,"restart":"always","generation":4,"pid":77,"uptime_us":412,"updates":3,
   "rollbacks":1,"restarts":0,"last_exit":null,"update":null,"sessions":2,"files":3,"listen":[],
@@ -89,6 +99,13 @@ TEST_F(CliTest, AListThatNeverEndsIsLeft) {
   EXPECT_EQ(run({"list"}).code, kExitOk);
 }
 
+std::string reboot_reply(const Json& service, const Json& outlived) {
+  return wire::reply_text({{"state", "updated"},
+                           {"live_update_number", 1},
+                           {"services", Json::array({service})},
+                           {"outlived", outlived}});
+}
+
 TEST_F(CliTest, RebootAsksUntilItIsOver) {
   EXPECT_EQ(run({"reboot"}).code, kExitUsage) << "only --soft";
   int asked = 0;
@@ -99,12 +116,41 @@ TEST_F(CliTest, RebootAsksUntilItIsOver) {
     Json one = {{"update", "5f"}, {"service", "web"}, {"step", "commit"}, {"result", "running"}};
     if (asked == 3) one["result"] = "rolled back";
     one["reason"] = asked == 3 ? Json("service 'b': no") : Json();
-    return wire::reply_text({{"state", "updated"}, {"live_update_number", 1}, {"services", {one}}});
+    return reboot_reply(one, {{"result", asked == 3 ? "kept" : "running"}});
   });
   const Ran ran = run({"reboot", "--soft"});
   EXPECT_EQ(ran.code, kExitRolledBack) << ran.err;
   EXPECT_NE(ran.out.find("service 'b': no"), std::string::npos);
   EXPECT_EQ(asked, 3);
+}
+
+TEST_F(CliTest, RebootTellsWhatBecameOfOutlived) {
+  const Json done = {{"update", "5f"},
+                     {"service", "web"},
+                     {"step", "done"},
+                     {"result", "updated"},
+                     {"reason", nullptr}};
+  int asked = 0;
+  Json of_itself;
+  fake_.on("Reboot", [&](const wire::VarlinkCall&) {
+    return reboot_reply(
+        done, ++asked % 2 == 1 ? Json{{"result", "running"}, {"step", "exec"}} : of_itself);
+  });
+  of_itself = {{"result", "updated"}, {"to_version", "7.1"}};
+  Ran ran = run({"reboot", "--soft", "--binary", "/new", "--force", "--progress"});
+  EXPECT_EQ(ran.code, kExitOk) << ran.err;
+  EXPECT_NE(ran.out.find("updated to 7.1"), std::string::npos) << ran.out;
+  EXPECT_NE(ran.err.find("outlived: exec"), std::string::npos) << ran.err;
+  EXPECT_EQ(fake_.calls().back().parameters["binary"], "/new");
+  EXPECT_EQ(fake_.calls().back().parameters["force"], true);
+  for (const char* result : {"rolled back", "refused"}) {
+    of_itself = {{"result", result}, {"reason", "it was late"}};
+    ran = run({"reboot", "--soft", "--keep-outlived"});
+    EXPECT_EQ(ran.code, kExitFailed) << "not all that was asked for was done";
+    EXPECT_NE(ran.err.find("outlived was not: it was late"), std::string::npos) << ran.err;
+  }
+  EXPECT_EQ(fake_.calls().back().parameters["keep_outlived"], true);
+  EXPECT_FALSE(fake_.calls().back().parameters.contains("binary"));
 }
 
 TEST_F(CliTest, End) {

@@ -18,7 +18,12 @@ Result<Outcome> outcome_of(const std::string& name, const Json& reply) {
   const std::string result = f.text("result");
   const std::string update = f.text("update");
   Outcome outcome;
-  if (result == "updated") {
+  if (result == "finish failed") {
+    outcome.line = fmt::format(
+        "updated {}, but its finish failed: {}: it takes no further update (update {})\n",
+        clean(name), clean(f.maybe_text("reason").value_or("no reason given")), clean(update));
+    outcome.code = kExitFailed;
+  } else if (result == "updated") {
     outcome.line =
         fmt::format("updated {}: version {} -> {}, blackout {}, {}, {} (update {})\n", clean(name),
                     f.number("from_generation"), f.number("to_generation"),
@@ -31,7 +36,7 @@ Result<Outcome> outcome_of(const std::string& name, const Json& reply) {
     outcome.code = kExitRolledBack;
   }
   TRY(f.check());
-  if (result != "updated" && result != "rolled back") {
+  if (result != "updated" && result != "rolled back" && result != "finish failed") {
     return fail(EPROTO, "outlived's reply can't be used (result '{}'): is it another version?",
                 clean(result));
   }

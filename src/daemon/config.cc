@@ -164,6 +164,7 @@ Status read_liveupdate(Table& table, Config& config) {
   TRY(table.number("lease-ms", lease_ms, kLongestLeaseMs));
   config.lease_ns = lease_ms * 1'000'000;
   TRY(table.text("on-incoming-failure", config.on_incoming_failure));
+  TRY(table.text("on-finish-failure", config.on_finish_failure));
   TRY(table.texts("reboot-command", config.reboot_command));
   TRY(table.milliseconds("reboot-timeout-ms", config.reboot_timeout_ns));
   const std::string& policy = config.on_incoming_failure;
@@ -171,9 +172,15 @@ Status read_liveupdate(Table& table, Config& config) {
     return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
                        "hold, fresh or reboot is expected");
   }
-  if (policy == "reboot" && config.reboot_command.empty()) {
-    return table.wrong(*table.get("on-incoming-failure"), "on-incoming-failure",
-                       "reboot needs a reboot-command");
+  const std::string& of_finish = config.on_finish_failure;
+  if (of_finish != "hold" && of_finish != "reboot") {
+    return table.wrong(*table.get("on-finish-failure"), "on-finish-failure",
+                       "hold or reboot is expected");
+  }
+  for (const auto& [key, wanted] :
+       {std::pair("on-incoming-failure", policy), std::pair("on-finish-failure", of_finish)}) {
+    if (wanted != "reboot" || !config.reboot_command.empty()) continue;
+    return table.wrong(*table.get(key), key, "reboot needs a reboot-command");
   }
   return table.done();
 }
@@ -188,6 +195,7 @@ Status read_limits(Table& table, Config& config) {
   TRY(table.number("subtrees-per-uid", config.limits.subtrees, 1'000'000));
   TRY(table.size("subtree-bytes-per-uid", config.limits.subtree_bytes));
   TRY(table.number("services-per-uid", config.limits.services, 100'000));
+  TRY(table.number("worker-share-per-uid", config.worker_share, 100));
   return table.done();
 }
 
@@ -344,6 +352,9 @@ Status check_config(const Config& config) {
     return fail(EINVAL,
                 "[limits] worker-timeout-ms = {} is below 2000: its loop turns every 500 ms",
                 config.worker_timeout / 1'000'000);
+  }
+  if (config.worker_share == 0) {
+    return fail(EINVAL, "[limits] worker-share-per-uid = 0 serves nobody: 1 to 100 are expected");
   }
   return {};
 }

@@ -40,13 +40,15 @@ struct Config {
   bool liveupdate_enabled = true;
   std::string fd_store = "auto";             // auto, on, off: the service manager's
   std::string on_incoming_failure = "hold";  // or fresh, reboot
+  std::string on_finish_failure = "hold";    // or reboot
   std::vector<std::string> reboot_command;
   uint64_t reboot_timeout_ns = 60'000'000'000;
   uint64_t fds = 0;                          // 0: the hard limit
   uint64_t worker_deaths = 10;               // more within 10 s: hold mode
   uint64_t worker_timeout = 10'000'000'000;  // ns
   bool confine = true;                       // [worker] confine
-  uint64_t lease_ns = 86'400'000'000'000;    // of sessions that nobody holds; 0: for ever
+  uint64_t worker_share = 10;  // percent of its time that one user may have among others
+  uint64_t lease_ns = 86'400'000'000'000;  // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   std::map<uint64_t, luo::Limits> quotas;  // of users that have others
   const luo::Limits& limits_of(uint64_t uid) const {

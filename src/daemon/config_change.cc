@@ -139,9 +139,10 @@ void Comparison::takeover(const machine::TakeoverOptions& before,
 
 void Comparison::all() {
   auto& [runtime_dir, state_dir, log_level, kho_enabled, newest_format, arena_max, reserve_mem,
-         liveupdate_enabled, fd_store, on_incoming_failure, reboot_command, reboot_timeout_ns, fds,
-         worker_deaths, worker_timeout, confine, lease_ns, default_limits, quotas_of, update_times,
-         takeover_options, takeover_tries, metrics_listen, services_of] = change_.config;
+         liveupdate_enabled, fd_store, on_incoming_failure, on_finish_failure, reboot_command,
+         reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine, worker_share, lease_ns,
+         default_limits, quotas_of, update_times, takeover_options, takeover_tries, metrics_listen,
+         services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -153,6 +154,7 @@ void Comparison::all() {
   at_start("[machine] fd-store", old_.fd_store, fd_store);
   at_start("[liveupdate] enabled", old_.liveupdate_enabled, liveupdate_enabled);
   live("[liveupdate] on-incoming-failure", old_.on_incoming_failure, on_incoming_failure);
+  live("[liveupdate] on-finish-failure", old_.on_finish_failure, on_finish_failure);
   live("[liveupdate] reboot-command", old_.reboot_command, reboot_command);
   live_ms("[liveupdate] reboot-timeout-ms", old_.reboot_timeout_ns, reboot_timeout_ns);
   live_ms("[liveupdate] lease-ms", old_.lease_ns, lease_ns);
@@ -161,6 +163,7 @@ void Comparison::all() {
   Milliseconds timeout{worker_timeout};
   at_start("[limits] worker-timeout-ms", Milliseconds{old_.worker_timeout}, timeout);
   worker_timeout = timeout.ns;
+  live("[limits] worker-share-per-uid", old_.worker_share, worker_share);
   limits("[limits]", "-per-uid", old_.limits, default_limits);
   static_cast<void>(quotas_of);
   quotas();

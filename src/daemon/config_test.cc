@@ -23,6 +23,15 @@ TEST(Config, WhatBecomesOfBadInheritance) {
   EXPECT_EQ(config->reboot_command, (std::vector<std::string>{"/sbin/reboot", "-f"}));
 }
 
+TEST(Config, WhatBecomesOfAFinishThatFails) {
+  EXPECT_EQ(parse_config("", "f.toml")->on_finish_failure, "hold");
+  EXPECT_NE(problem("[liveupdate]\non-finish-failure = 'fresh'\n").find("hold or reboot"),
+            std::string::npos);
+  EXPECT_NE(problem("[liveupdate]\non-finish-failure = 'reboot'\n").find("reboot-command"),
+            std::string::npos);
+  EXPECT_EQ(problem("[liveupdate]\non-finish-failure = 'reboot'\nreboot-command = ['x']\n"), "");
+}
+
 TEST(Config, Leases) {
   const auto config = parse_config(
       "[liveupdate]\nlease-ms = 5\n[services.a]\ncommand = ['/a']\nlease-ms = 0\n"
@@ -54,6 +63,7 @@ arena-max = "64M"
 reserve-mem = ["log 1M 4K"]
 [limits]
 sessions-per-uid = 7
+worker-share-per-uid = 25
 [quota.1000]
 files = 20000
 subtree-bytes = "2M"
@@ -78,6 +88,8 @@ restart = "always"
   EXPECT_EQ(config->limits_of(1000).subtree_bytes, uint64_t{2} << 20);
   EXPECT_EQ(config->limits_of(1000).sessions, 7u) << "as in [limits]";
   EXPECT_EQ(config->limits_of(1001).files, config->limits.files);
+  EXPECT_EQ(config->worker_share, 25u);
+  EXPECT_NE(problem("[limits]\nworker-share-per-uid = 0\n"), "");
   EXPECT_NE(problem("[quota.web]\nfiles = 1\n"), "");
   EXPECT_NE(problem("[quota.1000]\nfile = 1\n"), "");
   EXPECT_EQ(config->times.freeze, 250'000'000u);

@@ -18,6 +18,7 @@ struct Connection {
   abi::ConnectionSlot* slot = nullptr;
   uint64_t address = 0;  // of the slot
   bool blocked = false;
+  bool parked = false;      // its user has to wait: nothing is read from it
   bool previews = false;    // a successor that looks ahead
   bool starved = false;     // blocked, and nothing will wake it: tried again by tick()
   bool lost_fds = false;    // the message that is being served has some, see wire::Received

@@ -25,6 +25,7 @@ constexpr size_t kMostOthers = 128;
 constexpr size_t kMostOfUid = 32;
 // Descriptors of the table's reserve; the rest of it is for starting services.
 constexpr size_t kMostInReserve = 16;
+constexpr uint64_t kServeNs = 50'000;  // then it is looked who else has come
 
 bool is_operator(uint64_t uid) {
   return uid == 0 || uid == geteuid();
@@ -35,6 +36,7 @@ ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& devic
     : parts_(parts),
       methods_(parts, supervisor, device),
       suspect_(parts.control),
+      acceptor_(parts, [this](UniqueFd fd, const ucred& peer) { take_on(std::move(fd), peer); }),
       buffer_(std::make_unique_for_overwrite<char[]>(kBufferSize)) {
   supervisor.observer.service_changed = [this](const auto& service) { service_changed(service); };
   supervisor.observer.service_gone = [this](uint64_t service) { service_gone(service); };
@@ -45,38 +47,24 @@ ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& devic
 ControlServer::~ControlServer() = default;
 
 Status ControlServer::start(BorrowedFd listener) {
-  listener_ = listener;
   // linux/socket.h of 6.16: who sends descriptors here is refused, and inherited by what is
   // accepted. Before it they are taken and closed.
   constexpr int kPassRights = 83;
   static_cast<void>(sys::set_int_option(listener, SOL_SOCKET, kPassRights, 0));
-  return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(); });
+  return acceptor_.start(listener);
 }
 
-void ControlServer::accept_all() {
-  for (int i = 0; i < 16; ++i) {
-    Result<UniqueFd> accepted = sys::accept(listener_, SOCK_NONBLOCK);
-    if (!accepted) return;
-    // Crosses the exec of another outlived, as whatever waits in it does.
-    if (!sys::set_cloexec(*accepted, false)) return;
-    take_on(std::move(*accepted));
-  }
-}
-
-void ControlServer::take_on(UniqueFd fd) {
-  const Result<ucred> peer = sys::peer_credentials(fd);
-  if (!peer) return parts_.closer.close(BorrowedFd(fd.release()));
-  parts_.closer.charge(peer->uid);
+void ControlServer::take_on(UniqueFd fd, const ucred& peer) {
   // A reply fits whole or waits: a death in the middle of one would leave half a message.
   const Status larger = sys::set_int_option(fd, SOL_SOCKET, SO_SNDBUF, kSendBuffer);
   static_cast<void>(larger);
   const int number = fd.get();
   Client client;
-  client.caller = {peer->uid, peer->gid, peer->pid, 0, 0};
+  client.caller = {peer.uid, peer.gid, peer.pid, 0, 0};
   client.fd = std::move(fd);
   client.used = ++uses_;
   if (const Status room = make_room(client); !room) {
-    parts_.refusals.refused(peer->uid, parts_.now(),
+    parts_.refusals.refused(peer.uid, parts_.now(),
                             fmt::format("control: {}", room.error().message));
     const std::string text = wire::error_text(abi::kErrorBusy, room.error());
     const auto ignored =
@@ -123,14 +111,49 @@ Status ControlServer::make_room(const Client& client) {
 void ControlServer::ready(int number, uint32_t events) {
   auto found = clients_.find(number);
   if (found == clients_.end()) return;
-  if (!flush(found->second)) return;
-  while (serve_one(found->second)) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) found->second.gone = true;
+  if (flush(found->second)) ready_.add(found->second.caller.uid, static_cast<uint64_t>(number));
+}
+
+// One call of each, users in turns; what else a client has sent already is for a turn of its own.
+void ControlServer::serve_some() {
+  if (ready_.empty()) return;
+  const uint64_t begun = parts_.now();
+  while (const auto key = ready_.next()) {
+    const int number = static_cast<int>(*key);
+    auto found = clients_.find(number);
+    if (found == clients_.end()) continue;
+    const uint64_t uid = found->second.caller.uid;
+    const Parts::Expense expense = parts_.begin_expense(uid);
+    if (const uint64_t wait = parts_.throttle.wait_ns(uid, expense.since_ns); wait != 0) {
+      parked_.push_back(number);
+      next_resume_ns_ = sooner(next_resume_ns_, expense.since_ns + wait);
+      continue;
+    }
+    parts_.closer.charge(uid);
+    const bool more = serve_one(found->second);
+    const uint64_t now = parts_.charge(expense);
     found = clients_.find(number);
-    if (found == clients_.end()) return;
+    if (found != clients_.end() && more) ready_.add(uid, *key);
+    if (found != clients_.end() && !more && found->second.gone) close(number);
+    if (now - begun >= kServeNs) break;
   }
-  found = clients_.find(number);
-  const bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
-  if (found != clients_.end() && gone) close(number);
+}
+
+void ControlServer::resume() {
+  const uint64_t now = parts_.now();
+  acceptor_.resume(now);
+  if (next_resume_ns_ == 0 || now < next_resume_ns_) return;
+  next_resume_ns_ = 0;
+  for (const int number : std::exchange(parked_, {})) {
+    const auto found = clients_.find(number);
+    if (found == clients_.end()) continue;
+    ready_.add(found->second.caller.uid, static_cast<uint64_t>(number));
+  }
+}
+
+uint64_t ControlServer::next_resume_ns() const {
+  return sooner(acceptor_.next_ns(), next_resume_ns_);
 }
 
 bool ControlServer::serve_one(Client& client) {
@@ -258,13 +281,12 @@ void ControlServer::pump(const std::function<std::optional<Answer>(Client&)>& ne
   for (const int number : numbers) {
     const auto found = clients_.find(number);
     if (found == clients_.end()) continue;
+    const uint64_t uid = found->second.caller.uid;
     const std::optional<Answer> answer = news(found->second);
     if (!answer) continue;
     if (answer->last || found->second.more) reply(found->second, answer->text, answer->last);
-    const auto still = clients_.find(number);
-    if (answer->last && still != clients_.end()) {
-      while (serve_one(still->second)) {
-      }
+    if (answer->last && clients_.contains(number)) {
+      ready_.add(uid, static_cast<uint64_t>(number));
     }
   }
 }
@@ -312,6 +334,10 @@ void ControlServer::update_progress(const abi::UpdateSlot& update) {
 void ControlServer::update_over(const abi::UpdateSlot& update) {
   const uint64_t address = parts_.records().address_of(&update);
   pump([&](Client& client) -> std::optional<Answer> {
+    // Who waits for this one to be over won't begin.
+    const bool waits = client.waiting.what == Waiting::For::kUpdate && !client.waiting.begun &&
+                       client.waiting.service == update.service;
+    if (waits && luo::finish_failed(update)) return methods_.begin_update(client.waiting);
     if (client.waiting.update != address) return std::nullopt;
     return methods_.update_news(client.waiting, update, true);
   });

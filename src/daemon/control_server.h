@@ -15,6 +15,8 @@
 
 #include <unordered_map>
 
+#include "daemon/acceptor.h"
+#include "daemon/fair_queue.h"
 #include "daemon/methods.h"
 #include "daemon/parts.h"
 #include "daemon/suspect_call.h"
@@ -26,8 +28,15 @@ class ControlServer {
   ControlServer(Parts& parts, Supervisor& supervisor, Device& device);
   ~ControlServer();
   Status start(BorrowedFd listener);
-  void take_on(UniqueFd connection);
+  void take_on(UniqueFd connection) { acceptor_.accepted(std::move(connection)); }
   void self_update_changed();
+
+  // As the device's.
+  void serve_some();
+  bool has_work() const { return !ready_.empty(); }
+  void resume();
+  void accept_some() { acceptor_.accept_some(); }
+  uint64_t next_resume_ns() const;
 
  private:
   struct Client {
@@ -37,9 +46,10 @@ class ControlServer {
     size_t in_work = 0;    // bytes of the call that is being carried out, 0: none
     uint64_t used = 0;     // when it was last heard of, in order
     bool more = false;
+    bool gone = false;  // hung up: closed once what it has sent is served
     Waiting waiting;
   };
-  void accept_all();
+  void take_on(UniqueFd connection, const ucred& peer);
   // OK when there is a place for it, if need be somebody else's. EMFILE.
   Status make_room(const Client& client);
   void ready(int number, uint32_t events);
@@ -59,7 +69,10 @@ class ControlServer {
   Parts& parts_;
   Methods methods_;
   SuspectCall suspect_;
-  BorrowedFd listener_;
+  Acceptor acceptor_;
+  FairQueue ready_;
+  std::vector<int> parked_;  // of users who have to wait
+  uint64_t next_resume_ns_ = 0;
   std::unordered_map<int, Client> clients_;
   std::unique_ptr<char[]> buffer_;  // of one call
   uint64_t uses_ = 0;

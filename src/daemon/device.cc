@@ -16,9 +16,6 @@ namespace outlive::daemon {
 
 namespace {
 
-// Then it is looked who else has come.
-constexpr uint64_t kServeNs = 200'000;
-
 // Memory is short: the message stays in the socket, and is tried again in the next turn.
 bool is_passing(const Error& error) {
   return error.code == ENOMEM || error.code == ENOBUFS;
@@ -43,12 +40,12 @@ Outcome Outcome::error(const Error& error) {
 Device::Device(Parts& parts, Supervisor& supervisor)
     : parts_(parts),
       supervisor_(supervisor),
-      requests_(std::make_unique<Requests>(parts, *this, supervisor)) {}
+      requests_(std::make_unique<Requests>(parts, *this, supervisor)),
+      acceptor_(parts, [this](UniqueFd fd, const ucred& peer) { take_on(std::move(fd), peer); }) {}
 
 Device::~Device() = default;
 
 Status Device::start(BorrowedFd listener) {
-  listener_ = listener;
   std::vector<abi::ConnectionSlot*> slots;
   std::vector<abi::ConnectionSlot*> dead;
   parts_.records().for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
@@ -83,38 +80,21 @@ Status Device::start(BorrowedFd listener) {
     if (internal || !session.holders.empty() || session.slot->orphaned_ns != 0) return;
     unheld(session);
   });
-  return parts_.loop.add(listener, EPOLLIN, [this](uint32_t) { accept_all(listener_); });
+  return acceptor_.start(listener);
 }
 
-void Device::accept_all(BorrowedFd listener) {
-  for (int i = 0; i < 16; ++i) {
-    Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
-    if (!accepted) {
-      if (accepted.error().code != EAGAIN) {
-        log_warning("accept: {}", accepted.error().message);
-      }
-      return;
-    }
-    if (!sys::set_cloexec(*accepted, false)) return;  // crosses the exec of another outlived
-    take_on(std::move(*accepted));
-  }
-}
-
-void Device::take_on(UniqueFd fd) {
+void Device::take_on(UniqueFd fd, const ucred& peer) {
   // Descriptors in its queue, which came with its first requests, are closed with it.
   const auto hang_up = [&] { parts_.closer.close(BorrowedFd(fd.release())); };
-  const Result<ucred> peer = sys::peer_credentials(fd);
-  if (!peer) return hang_up();
-  parts_.closer.charge(peer->uid);
-  const uint64_t limit = parts_.config.limits_of(peer->uid).connections + (peer->uid == 0 ? 64 : 0);
-  const bool full = parts_.in_reserve(fd, peer->uid);
-  const auto others = by_uid_.find(peer->uid);
+  const uint64_t limit = parts_.config.limits_of(peer.uid).connections + (peer.uid == 0 ? 64 : 0);
+  const bool full = parts_.in_reserve(fd, peer.uid);
+  const auto others = by_uid_.find(peer.uid);
   const uint64_t has = others == by_uid_.end() ? 0 : others->second;
   abi::MetricTotals& totals = parts_.control.operators().totals;
   count(totals.connections);
   if (full || has >= limit) {
     count(totals.connections_refused);
-    parts_.refusals.refused(peer->uid, parts_.now(),
+    parts_.refusals.refused(peer.uid, parts_.now(),
                             fmt::format("a connection: it has {}, the limit is {}{}", has, limit,
                                         full ? ", and the table of descriptors is full" : ""));
     const abi::MessageHeader header = wire::event_header();
@@ -127,17 +107,17 @@ void Device::take_on(UniqueFd fd) {
   luo::Change change(parts_.records());
   Result<abi::ConnectionSlot*> made = change.add<abi::ConnectionSlot>();
   if (!made) {
-    parts_.refusals.refused(peer->uid, parts_.now(), made.error().message);
+    parts_.refusals.refused(peer.uid, parts_.now(), made.error().message);
     return hang_up();
   }
   abi::ConnectionSlot& slot = **made;
   slot.role = static_cast<uint64_t>(abi::ConnectionRole::kDevice);
   slot.fd = fd.get();
-  slot.uid = peer->uid;
-  slot.gid = peer->gid;
-  slot.pid = peer->pid;
+  slot.uid = peer.uid;
+  slot.gid = peer.gid;
+  slot.pid = peer.pid;
   slot.reply_fd = -1;
-  const Supervisor::Identity identity = supervisor_.identify(peer->pid, 0);
+  const Supervisor::Identity identity = supervisor_.identify(peer.pid, 0);
   slot.service = identity.service;
   slot.generation = identity.generation;
   parts_.store.hold(fd);  // before its record: without that it is still a new client's
@@ -171,29 +151,11 @@ Connection* Device::find(uint64_t address) {
   return found == connections_.end() ? nullptr : &found->second;
 }
 
-void Device::readable(uint64_t address) {
-  const Connection* connection = find(address);
-  if (connection == nullptr || connection->blocked || connection->taking) return;
-  ready_.add(connection->slot->uid, address);
-}
-
-void Device::serve_some() {
-  const uint64_t end = parts_.now() + kServeNs;
-  while (const auto address = ready_.next()) {
-    Connection* connection = find(*address);
-    if (connection == nullptr || connection->blocked || connection->taking) continue;
-    parts_.closer.charge(connection->slot->uid);
-    // One request. If there is another, the loop says so in its next turn, after what came before
-    // it: a session that was closed before its name is asked for again.
-    serve_one(*connection);
-    if (parts_.now() >= end) break;
-  }
-}
-
 void Device::writable(uint64_t address) {
   Connection* connection = find(address);
   if (connection == nullptr || !connection->blocked) return;
   connection->blocked = false;
+  connection->parked = false;
   if (!flush_events(*connection)) return;
   const Status changed = parts_.loop.change(connection->fd(), EPOLLIN | EPOLLRDHUP);
   if (!changed) log_error("connection: {}", changed.error().message);

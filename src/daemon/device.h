@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "daemon/acceptor.h"
 #include "daemon/connection.h"
 #include "daemon/fair_queue.h"
 #include "daemon/parts.h"
@@ -32,7 +33,7 @@ class Device {
   // Takes up what the records name, and accepts at `listener` from now on.
   Status start(BorrowedFd listener);
   // An accepted connection of a dead worker that no record names: a new client.
-  void take_on(UniqueFd connection);
+  void take_on(UniqueFd connection) { acceptor_.accepted(std::move(connection)); }
 
   // For updates.
   std::vector<luo::Participant> participants(uint64_t service, uint64_t generation) const;
@@ -59,15 +60,22 @@ class Device {
   // was done.
   void serve_some();
   bool has_work() const { return !ready_.empty(); }
+  // Who had his share of the time (throttle.h) is served again when his wait is over: each turn.
+  void resume();
+  void accept_some() { acceptor_.accept_some(); }
+  // When resume() has something to do; 0: never.
+  uint64_t next_resume_ns() const;
   // What waits for descriptors in flight to arrive, and what failed for want of memory, is tried
   // again; is_starved(): every 20 ms.
   void tick();
   bool is_starved() const { return !starved_.empty() || !unwatched_.empty(); }
 
  private:
-  void accept_all(BorrowedFd listener);
+  void take_on(UniqueFd connection, const ucred& peer);
   void readable(uint64_t address);
   void writable(uint64_t address);
+  void park(Connection& connection, uint64_t until_ns);
+  void unpark(Connection& connection);
   // False: nothing more can be done with it in this turn.
   bool serve_one(Connection& connection);
   bool serve(Connection& connection, wire::Message& message);
@@ -103,10 +111,12 @@ class Device {
   std::vector<uint64_t> unwatched_;                    // connections that the loop doesn't have yet
   std::unordered_map<uint64_t, uint64_t> unread_fds_;  // by uid
   FairQueue ready_;
+  std::unordered_map<uint64_t, std::vector<uint64_t>> parked_;  // by uid
+  uint64_t next_resume_ns_ = 0;
   std::vector<uint64_t> starved_;
   std::unordered_set<uint64_t> own_inodes_;  // session sockets, both ends
   std::vector<uint64_t> delayed_;
-  BorrowedFd listener_;
+  Acceptor acceptor_;
   wire::Buffer buffer_;
   wire::Unwanted unwanted_;
 };

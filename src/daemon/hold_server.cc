@@ -13,6 +13,7 @@
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
 #include "daemon/rebooter.h"
+#include "daemon/watchdog.h"
 #include "wire/varlink.h"
 
 namespace outlive::daemon {
@@ -129,7 +130,10 @@ int hold(const HoldInput& input) {
     static_cast<void>(gone);  // ENOENT: it never was there
   }
   input.control.set_worker_state(abi::WorkerState::kHolding);
-  Rebooter rebooter(input.control, input.reboot_command, input.reboot_timeout_ns);
+  machine::LaunchQueue launches(input.control);
+  Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
+                    input.reboot_timeout_ns);
+  Watchdog watchdog;
   // The metrics' listener of the workers before, if there is one.
   Result<Loop> loop = Loop::create();
   std::optional<MetricsServer> metrics;
@@ -141,6 +145,8 @@ int hold(const HoldInput& input) {
   Clients clients;
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
+    watchdog.turn(system_clock().now_ns());
+    launches.pump();
     rebooter.turn(system_clock().now_ns());
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
                                   {input.control.worker_wake().get(), POLLIN, 0},

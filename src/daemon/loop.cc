@@ -49,10 +49,10 @@ std::vector<BorrowedFd> Loop::fds() const {
   return list;
 }
 
-Status Loop::turn(int timeout_ms) {
+Status Loop::turn(uint64_t timeout_ns) {
   // All that is ready, in one turn: who is next is for the handlers to say, not for the order here.
   epoll_event events[512];
-  const size_t count = TRY(sys::epoll_wait(epoll_, events, timeout_ms));
+  const size_t count = TRY(sys::epoll_pwait2(epoll_, events, timeout_ns));
   woken_ns_ = system_clock().now_ns();
   for (size_t i = 0; i < count; ++i) {
     const uint64_t tag = events[i].data.u64;

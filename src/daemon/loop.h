@@ -23,8 +23,8 @@ class Loop {
   Status change(BorrowedFd fd, uint32_t events);
   // Before the fd is closed or given away.
   void remove(BorrowedFd fd);
-  // One turn: waits for at most timeout_ms (-1: no limit) and runs what is due.
-  Status turn(int timeout_ms);
+  // One turn: waits for at most timeout_ns and runs what is due.
+  Status turn(uint64_t timeout_ns);
   // When the last turn stopped waiting, by the monotonic clock.
   uint64_t woken_ns() const { return woken_ns_; }
   BorrowedFd fd() const { return epoll_; }

@@ -44,8 +44,13 @@ const char* result_of(const abi::UpdateSlot& update) {
     case abi::UpdateStep::kDone:
       return "updated";
     default:
-      return "running";
+      return luo::finish_failed(update) ? "finish failed" : "running";
   }
+}
+
+bool is_committed(const abi::UpdateSlot& update) {
+  const std::string_view result = result_of(update);
+  return result == "updated" || result == "finish failed";
 }
 
 Methods::Method Methods::find(std::string_view name) {
@@ -99,7 +104,9 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   Result<std::optional<Json>> result = (this->*method)(caller, call.parameters, waiting);
   if (!result) {
     waiting = {};
-    if (method == &Methods::update_outlived) return Answer{refused_text(result.error()), true};
+    if (method == &Methods::update_outlived || method == &Methods::reboot) {
+      return Answer{refused_text(result.error()), true};
+    }
     // A stop that would lose something is refused for good; other EBUSY may be tried again.
     const bool refused = method == &Methods::stop && result.error().code == EBUSY;
     return Answer{refused ? wire::error_text(abi::kErrorRefused, result.error())
@@ -135,13 +142,19 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
   uint64_t files = 0;
   uint64_t services = 0;
   bool in_progress = false;
+  std::string failed;
   parts_.core.sessions().for_each([&](luo::Session& session) {
     if (!caller.owns(session.uid)) return;
     ++sessions;
     files += session.files.size();
   });
   parts_.core.services().for_each([&](abi::ServiceSlot& service) {
-    if (caller.owns(service.uid)) ++services;
+    if (caller.owns(service.uid)) {
+      ++services;
+      if (const auto why = parts_.core.updates().finish_failure(service)) {
+        failed += fmt::format("{}service '{}': {}", failed.empty() ? "" : "; ", service.name, *why);
+      }
+    }
     in_progress = in_progress || luo::in_progress(parts_.core.updates().state(service));
   });
   const machine::Control& control = parts_.control;
@@ -152,6 +165,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"live_update_number", parts_.records().root().live_update_number},
       {"refused", nullptr},
       {"held", nullptr},
+      {"finish_failed", failed.empty() ? Json() : Json(failed)},
       {"runtime_dir", parts_.runtime.path},
       {"version", OUTLIVE_VERSION},
       {"pid_keeper", control.keeper_pid()},

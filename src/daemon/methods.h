@@ -106,7 +106,9 @@ class Methods {
 std::string time_text(uint64_t realtime_ns);
 const char* name_of(abi::ServiceState state);
 const char* name_of(abi::SurvivalClass survival);
-// "updated", "rolled back", "running".
+// "updated", "rolled back", "running", "finish failed".
 const char* result_of(const abi::UpdateSlot& update);
+// The new version serves, and there is no way back.
+bool is_committed(const abi::UpdateSlot& update);
 
 }  // namespace outlive::daemon

@@ -179,7 +179,7 @@ Result<std::optional<Json>> Methods::list_regions(const luo::Caller&, const Json
 
 Json Methods::update_summary(const abi::UpdateSlot& update) {
   const auto* service = parts_.core.services().at(update.service);
-  const bool updated = std::string_view(result_of(update)) == "updated";
+  const bool updated = is_committed(update);
   return Json{{"update", wire::hex_text(update.header.id)},
               {"service", service != nullptr ? service->name : ""},
               {"state", luo::name_of(static_cast<luo::State>(update.state))},

@@ -1,6 +1,7 @@
 // UpdateOutlived and FinalizeFormat: outlived's own replacement.
 #include <unistd.h>
 
+#include "daemon/host_update.h"
 #include "daemon/ledger.h"
 #include "daemon/methods.h"
 #include "daemon/self_update.h"
@@ -55,6 +56,9 @@ Result<std::optional<Json>> Methods::update_outlived(const luo::Caller& caller,
   if (const auto outcome = self.outcome_of(request)) {
     Json result = TRY(result_of(*outcome, self));
     return std::optional(std::move(result));
+  }
+  if (!self.is_current(request) && parts_.host_update->under_way()) {
+    return fail(EBUSY, "an update of the host is going on, and with it one of outlived");
   }
   if (!self.is_current(request))
     TRY(self.begin(request, binary.value_or(""), force.value_or(false)));

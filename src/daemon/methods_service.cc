@@ -161,7 +161,8 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
   }
   TRY(check_spec(waiting.spec));
   // Back-to-back updates queue: one that is going on is waited for.
-  if (service->active_update != 0) return std::optional<Json>();
+  const bool failed = parts_.core.updates().finish_failure(*service).has_value();
+  if (service->active_update != 0 && !failed) return std::optional<Json>();
   std::optional<Answer> answer = begin_update(waiting);
   static_cast<void>(answer);
   if (waiting.failed.code != 0) return waiting.failed;
@@ -176,7 +177,7 @@ std::optional<Answer> Methods::begin_update(Waiting& waiting) {
   abi::ServiceSlot* service = parts_.core.services().at(waiting.service);
   if (service == nullptr) {
     waiting.failed = fail(ENOENT, "the service was stopped");
-  } else if (service->active_update != 0) {
+  } else if (service->active_update != 0 && !parts_.core.updates().finish_failure(*service)) {
     return std::nullopt;
   } else {
     waiting.begun = true;
@@ -234,7 +235,7 @@ Json Methods::update_result(const abi::UpdateSlot& update) {
     ++sessions;
     files += session.files.size();
   });
-  const bool updated = std::string_view(result_of(update)) == "updated";
+  const bool updated = is_committed(update);
   const uint64_t to = update.from_generation + (updated ? 1 : 0);
   return Json{{"update", wire::hex_text(update.header.id)},
               {"step", luo::name_of(static_cast<abi::UpdateStep>(update.step))},

@@ -1,10 +1,13 @@
-// What a worker does for operators beside their calls: the metrics' listener, reloads, and the
-// counts that the loop itself makes.
+// What a worker does for operators beside their calls: the metrics' listener, reloads, the counts
+// that the loop itself makes, and on-finish-failure.
 //
 // Threads: the worker's only one.
 #pragma once
 
+#include <optional>
+
 #include "daemon/metrics_server.h"
+#include "daemon/rebooter.h"
 #include "daemon/reloader.h"
 
 namespace outlive::daemon {
@@ -26,6 +29,11 @@ class Operators {
   Parts& parts_;
   MetricsServer metrics_;
   Reloader reloader_;
+  // [liveupdate] on-finish-failure, while a finish has failed; made anew when its keys change.
+  void follow_finish_failure(uint64_t now_ns);
+  std::optional<Rebooter> rebooter_;
+  std::vector<std::string> reboot_command_;  // of `rebooter_`
+  uint64_t reboot_timeout_ns_ = 0;
   uint64_t closer_timeouts_ = 0;  // that are counted in the totals
 };
 

@@ -11,6 +11,7 @@
 #include "daemon/fd_store.h"
 #include "daemon/loop.h"
 #include "daemon/refusal_log.h"
+#include "daemon/throttle.h"
 #include "daemon/turn_times.h"
 #include "luo/core.h"
 #include "machine/process/closer.h"
@@ -20,6 +21,7 @@
 
 namespace outlive::daemon {
 
+class HostUpdate;
 class Ledger;
 class Reloader;
 class SelfUpdate;
@@ -57,12 +59,14 @@ struct Parts {
   uint64_t fd_limit;     // soft RLIMIT_NOFILE
   std::string confined;  // what is in force in this worker
   SelfUpdate* self_update = nullptr;
+  HostUpdate* host_update = nullptr;
   Ledger* ledger = nullptr;
   Reloader* reloader = nullptr;
   std::function<std::string()> metrics = {};  // as text
 
   TurnTimes turns = {};
   RefusalLog refusals = {};
+  Throttle throttle = Throttle(config.worker_share);
 
   luo::Records& records() const { return core.records(); }
   // The kernel hands out the lowest free number: one this high says that the table is nearly full.
@@ -75,6 +79,26 @@ struct Parts {
   bool in_reserve(BorrowedFd fd, uint64_t uid) const {
     if (is_operator(uid)) return in_reserve(fd);
     return static_cast<uint64_t>(fd.get()) + std::max<uint64_t>(128, fd_limit / 16) >= fd_limit;
+  }
+  // What is done for a user, from here to charge(): the worker's time, and the closer's.
+  struct Expense {
+    uint64_t uid;
+    uint64_t since_ns;
+    size_t closes;
+  };
+  Expense begin_expense(uint64_t uid) {
+    const uint64_t begun = now();
+    throttle.heard(uid, begun);
+    return {uid, begun, closer.pending() + closer.closed()};
+  }
+  // Returns the time.
+  uint64_t charge(const Expense& expense) {
+    constexpr uint64_t kCloseNs = 3'000;  // what the closer needs for one, about
+    const uint64_t end = now();
+    if (is_operator(expense.uid) || !throttle.is_shared(expense.uid, end)) return end;
+    const uint64_t closes = closer.pending() + closer.closed() - expense.closes;
+    throttle.charge(expense.uid, end - expense.since_ns + closes * kCloseNs, end);
+    return end;
   }
   static bool is_operator(uint64_t uid) { return uid == 0 || uid == ::geteuid(); }
   uint64_t now() const { return clock.now_ns(); }

@@ -6,26 +6,25 @@
 
 namespace outlive::daemon {
 
-Rebooter::Rebooter(machine::Control& control, std::vector<std::string> command, uint64_t timeout_ns)
+Rebooter::Rebooter(machine::Control& control, machine::LaunchQueue& launches, std::string why,
+                   std::vector<std::string> command, uint64_t timeout_ns)
     : control_(control),
-      launches_(control),
+      launches_(launches),
+      why_(std::move(why)),
       command_(std::move(command)),
       timeout_ns_(timeout_ns),
       over_(command_.empty()) {}
 
 void Rebooter::turn(uint64_t now_ns) {
-  launches_.pump();
   if (over_ || now_ns < next_ns_) return;
   if (tries_ == kTries) {
-    log_error("on-incoming-failure = reboot: still here after {} tries of '{}': holding", kTries,
-              command_[0]);
+    log_error("{} = reboot: still here after {} tries of '{}': holding", why_, kTries, command_[0]);
     over_ = true;
     return;
   }
   ++tries_;
   next_ns_ = now_ns + timeout_ns_;
-  log_error("on-incoming-failure = reboot: running '{}', try {} of {}", command_[0], tries_,
-            kTries);
+  log_error("{} = reboot: running '{}', try {} of {}", why_, command_[0], tries_, kTries);
   start();
 }
 

@@ -1,5 +1,5 @@
-// [liveupdate] on-incoming-failure = "reboot": runs the configured command while the refused state
-// is held, so that what can't be reclaimed is reset.
+// [liveupdate] on-incoming-failure, on-finish-failure = "reboot": runs the configured command while
+// what is wrong is held, so that what can't be reclaimed is reset.
 //
 // Happy path:   the first try takes the machine down, and us with it.
 // Unhappy path: we are still here after the time-out: once more, kTries times in all; then it is
@@ -18,8 +18,10 @@ class Rebooter {
  public:
   static constexpr unsigned kTries = 3;
 
-  // An empty command: never does anything.
-  Rebooter(machine::Control& control, std::vector<std::string> command, uint64_t timeout_ns);
+  // An empty command: never does anything. `launches` is pumped by whose it is; `why` for the log:
+  // the key that wants it.
+  Rebooter(machine::Control& control, machine::LaunchQueue& launches, std::string why,
+           std::vector<std::string> command, uint64_t timeout_ns);
   // Once a turn of the loop.
   void turn(uint64_t now_ns);
 
@@ -27,7 +29,8 @@ class Rebooter {
   void start();
 
   machine::Control& control_;
-  machine::LaunchQueue launches_;
+  machine::LaunchQueue& launches_;
+  std::string why_;
   std::vector<std::string> command_;
   uint64_t timeout_ns_;
   uint64_t next_ns_ = 0;

@@ -144,6 +144,7 @@ void Reloader::apply(const ConfigChange& change, Report& report) {
   set_log_level(config_.log_level);
   parts_.core.context().limits = config_.limits;
   parts_.core.updates().times = config_.times;
+  parts_.throttle.set_share(config_.worker_share);
   parts_.core.context().limits_by_uid = config_.quotas;
   if (config_.newest_format) {
     const Status finalized = parts_.ledger->finalize(parts_.now());

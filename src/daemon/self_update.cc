@@ -31,24 +31,37 @@ Result<UniqueFd> SelfUpdate::open_binary(const std::string& path) const {
   return file;
 }
 
-Status SelfUpdate::begin(const wire::RequestId& request, const std::string& path, bool force) {
+Status SelfUpdate::ask(const wire::RequestId& request, const std::string& path, bool force,
+                       bool rehearse) {
   if (parts_.control.keeper_pid() == ::getpid()) {
     return fail(EOPNOTSUPP, "outlived runs with --no-keeper: nobody could execute another one");
   }
   if (takeover_.busy()) return fail(EBUSY, "an update of outlived is going on");
   std::string file = path;
   if (file.empty()) file = TRY(own_path());
-  machine::Takeover::Request wanted;
-  wanted.id[0] = request.words[0];
-  wanted.id[1] = request.words[1];
-  wanted.binary = TRY(open_binary(file));
-  const struct stat facts = TRY(sys::fstat(wanted.binary));
+  UniqueFd binary = TRY(open_binary(file));
+  const struct stat facts = TRY(sys::fstat(binary));
   const uint64_t failures = takeover_.failures_of(facts);
   if (failures >= parts_.config.takeover_tries && !force) {
     return fail(EBUSY, "{} has failed {} times: --force tries it once more", file, failures);
   }
-  wanted.image = TRY(kho::snapshot(parts_.arena.file()));
   log_info("update of outlived to {}: rehearsal", file);
+  return ask_for(request, std::move(binary), rehearse);
+}
+
+Status SelfUpdate::begin_rehearsed(const wire::RequestId& request) {
+  if (takeover_.busy()) return fail(EBUSY, "an update of outlived is going on");
+  UniqueFd binary = TRY(takeover_.last_binary());
+  return ask_for(request, std::move(binary), false);
+}
+
+Status SelfUpdate::ask_for(const wire::RequestId& request, UniqueFd binary, bool rehearse) {
+  machine::Takeover::Request wanted;
+  wanted.id[0] = request.words[0];
+  wanted.id[1] = request.words[1];
+  wanted.only_rehearse = rehearse;
+  wanted.binary = std::move(binary);
+  wanted.image = TRY(kho::snapshot(parts_.arena.file()));
   TRY(takeover_.ask(std::move(wanted), parts_.now()));
   takeover_.await_rehearsal();
   return {};
@@ -77,7 +90,7 @@ const char* SelfUpdate::step() const {
 }
 
 bool SelfUpdate::tick() {
-  takeover_.close_leftovers(parts_.now());
+  takeover_.close_leftovers(parts_.now(), keep_binary_);
   const uint64_t state = machine::load_word(takeover_.block().state);
   return std::exchange(seen_, state) != state;
 }
@@ -86,7 +99,10 @@ bool SelfUpdate::may_leave() const {
   if (!takeover_.wants_stop() || takeover_.goes_back() || !parts_.launches.idle()) return false;
   bool updating = false;
   parts_.core.services().for_each([&](abi::ServiceSlot& service) {
-    updating = updating || luo::in_progress(parts_.core.updates().state(service));
+    luo::Updates& updates = parts_.core.updates();
+    // What waits for this is carried on by the next worker.
+    const bool waits = updates.awaits_outlived(service);
+    updating = updating || (luo::in_progress(updates.state(service)) && !waits);
   });
   return !updating;
 }

@@ -24,7 +24,26 @@ class SelfUpdate {
   // `path` empty: the file that runs now, by its name. EOPNOTSUPP: without a keeper; EBUSY: one is
   // going on, or the file has failed too often (`force` tries it once more); else what is wrong
   // with the file.
-  Status begin(const wire::RequestId& request, const std::string& path, bool force);
+  Status begin(const wire::RequestId& request, const std::string& path, bool force) {
+    return ask(request, path, force, false);
+  }
+  // The same, but it ends with the rehearsal: for who must know before others depend on it. Until
+  // keep_binary(false) the file stays open, also over deaths of the worker.
+  Status rehearse(const wire::RequestId& request, const std::string& path, bool force) {
+    return ask(request, path, force, true);
+  }
+  // Replaces outlived by the file that was rehearsed last. EBUSY: later; ENOENT: it isn't open.
+  Status begin_rehearsed(const wire::RequestId& request);
+  void keep_binary(bool keep) { keep_binary_ = keep; }
+  bool busy() const { return takeover_.busy(); }
+  // This worker is of the binary that this request brought, and there is no way back.
+  bool has_committed(const wire::RequestId& request) const {
+    return is_current(request) && takeover_.state() == abi::TakeoverState::kCommitted;
+  }
+  // The file that begin_rehearsed() would take is the one of this rehearsal.
+  bool holds_binary_of(const abi::TakeoverOutcome& rehearsal) const {
+    return rehearsal.number == takeover_.number() && takeover_.block().binary_fd >= 0;
+  }
   bool is_current(const wire::RequestId& request) const;
   std::optional<abi::TakeoverOutcome> outcome_of(const wire::RequestId& request) const;
   // "rehearsal", "stop", "exec", "ready".
@@ -39,10 +58,13 @@ class SelfUpdate {
 
  private:
   Result<UniqueFd> open_binary(const std::string& path) const;
+  Status ask(const wire::RequestId& request, const std::string& path, bool force, bool rehearse);
+  Status ask_for(const wire::RequestId& request, UniqueFd binary, bool rehearse);
 
   Parts& parts_;
   machine::Takeover takeover_;
   uint64_t seen_ = ~uint64_t{0};  // state word at the last tick
+  bool keep_binary_ = false;
 };
 
 }  // namespace outlive::daemon

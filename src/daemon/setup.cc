@@ -65,7 +65,8 @@ Result<UniqueFd> listen_at(const std::string& path, int type, mode_t mode) {
   TRY(sys::bind(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length)
           .context("{}", path));
   if (::chmod(path.c_str(), mode) != 0) return fail_errno(path);
-  TRY(sys::listen(socket, 4096).context("{}", path));
+  // Who comes waits for all who wait before (acceptor.h): not for thousands.
+  TRY(sys::listen(socket, 1024).context("{}", path));
   return socket;
 }
 

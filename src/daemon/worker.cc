@@ -14,6 +14,7 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/hold_server.h"
+#include "daemon/host_update.h"
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
@@ -22,6 +23,7 @@
 #include "daemon/reloader.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
+#include "daemon/watchdog.h"
 #include "files/classify.h"
 #include "machine/process/fd_table.h"
 
@@ -82,13 +84,14 @@ class Worker {
   Status turn();
   void reap();
   void kill_strangers();
-  int timeout() const;
+  uint64_t timeout_ns() const;
 
   WorkerInput& input_;
   machine::Control& control_;
   machine::WorkerContext& context_;
   Releases releases_;
   Recorder recorder_;
+  Watchdog watchdog_;
   std::unique_ptr<kho::Arena> arena_;
   Supervisor supervisor_;
   std::unique_ptr<luo::Core> core_;
@@ -101,6 +104,7 @@ class Worker {
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
   std::unique_ptr<Operators> operators_;
+  std::unique_ptr<HostUpdate> host_update_;
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
@@ -279,6 +283,8 @@ Status Worker::start() {
       soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
+  host_update_ = std::make_unique<HostUpdate>(*parts_);
+  parts_->host_update = host_update_.get();
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
     const Status finalized = ledger_->finalize(parts_->now());
@@ -360,7 +366,7 @@ void Worker::kill_strangers() {
   }
 }
 
-int Worker::timeout() const {
+uint64_t Worker::timeout_ns() const {
   uint64_t at = parts_->now() + kHeartbeatNs;
   for (const uint64_t other : {supervisor_.next_deadline(), core_->updates().next_deadline()}) {
     if (other != 0) at = std::min(at, other);
@@ -370,15 +376,22 @@ int Worker::timeout() const {
   if (closer_->pending() != 0) at = std::min(at, parts_->now() + closer_->wait_ns());
   if (store_->waiting() != 0) at = std::min(at, parts_->now() + 20'000'000);
   if (device_->is_starved()) at = std::min(at, next_feed_ns_);
+  at = sooner(at, sooner(device_->next_resume_ns(), server_->next_resume_ns()));
   const uint64_t now = parts_->now();
-  return at <= now ? 0 : static_cast<int>((at - now) / 1'000'000) + 1;
+  return at <= now ? 0 : at - now;
 }
 
 Status Worker::turn() {
-  TRY(loop_->turn(device_->has_work() ? 0 : timeout()));
+  TRY(loop_->turn(device_->has_work() || server_->has_work() ? 0 : timeout_ns()));
+  device_->resume();
+  server_->resume();
   device_->serve_some();
+  server_->serve_some();
+  device_->accept_some();
+  server_->accept_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
+  watchdog_.turn(now);
   reap();
   core_->updates().tick(now);
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
@@ -391,6 +404,7 @@ Status Worker::turn() {
     device_->tick();
   }
   closer_->tick(parts_->now());
+  host_update_->turn();
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
   parts_->turns.note(parts_->now() - loop_->woken_ns());

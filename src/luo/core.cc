@@ -41,7 +41,11 @@ Result<std::unique_ptr<Core>> Core::attach(kho::Arena& arena, Context context, U
   core->context_.records = core->records_.get();
   uint64_t swept = 0;
   TRY(core->load(report != nullptr ? &report->swept : &swept));
-  TRY(transition(core->state_, Event::kStartEmpty, "host"));
+  // From here on it follows from the updates: `updated` as long as one of the host is not finished.
+  State found = State::kUndefined;
+  const bool inherits = core->updates_.host_state() == State::kUpdated;
+  TRY(transition(found, inherits ? Event::kStartIncoming : Event::kStartEmpty, "host"));
+  core->state_ = State::kNormal;
   return core;
 }
 

@@ -36,6 +36,7 @@ class Files {
  public:
   Files(Context& context, Sessions& sessions, Flbs& flbs)
       : context_(context), sessions_(sessions), flbs_(flbs) {}
+  const Flbs& flbs() const { return flbs_; }
   // Builds the identity index; removes files whose session is gone. EUCLEAN: a handler is missing.
   Status load();
   // Whether each held fd is what its record says; only where the table is the records' own.

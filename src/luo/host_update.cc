@@ -4,6 +4,9 @@
 //   start it anew from its record -> it retrieves and adopts -> finish
 //                \______ any failure of anyone: cancel all ______/
 //
+// Where outlived is replaced as well (HostOptions::outlived) that is done between "retire" and
+// "start it anew", by whoever owns its processes; its next version has been rehearsed before begin.
+//
 // Each service has an update record of its own (scope host, one request id for all of them), and
 // what it hears is heard as in any update (update_news.cc). Only what one may not do before all the
 // others can is here.
@@ -15,6 +18,8 @@
 //               stays offered.
 // Of no service: sessions of other clients turn incoming with the same store; who holds them gets
 //               ESTALE.
+// The commit's store is RecordsRoot.live_update_number: the records of all services name the number
+// that makes them committed, so there may be more of them than one change has room for.
 #include <algorithm>
 
 #include "base/fault.h"
@@ -28,19 +33,23 @@ using abi::UpdateStep;
 
 namespace {
 constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
-constexpr size_t kWordsAService = 24;  // of a commit, at most
-constexpr size_t kWordsASession = 3;   // and one for each who holds it
+// What one change takes: a new record and two words each.
+constexpr size_t kMostServices = abi::kMaxRedo / 4;
+
+uint64_t flags_of(const abi::UpdateSlot& slot) {
+  return slot.flags & ((uint64_t{1} << abi::kUpdateNumberShift) - 1);
+}
 }  // namespace
 
-// Plan: services that run and have nothing else going on; a commit that fits into one change.
+// Plan: services that run and have nothing else going on.
 Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
   std::vector<abi::ServiceSlot*> list;
   Status status;
   services_.for_each([&](abi::ServiceSlot& service) {
     if (!status) return;
-    if (service.active_update != 0) {
-      status = fail(EBUSY, "service '{}': an update is running", service.name);
-    } else if (service.state == static_cast<uint64_t>(abi::ServiceState::kRunning)) {
+    status = may_begin(service);
+    if (!status) return;
+    if (service.state == static_cast<uint64_t>(abi::ServiceState::kRunning)) {
       status = plan(service);
       list.push_back(&service);
     } else if (service.current.pid != 0) {
@@ -49,21 +58,18 @@ Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
   });
   TRY(std::move(status));
   if (list.empty()) return fail(EINVAL, "no service runs");
-  if (host_words(list.size()) > abi::kMaxRedo) {
-    return fail(E2BIG, "{} services and the sessions beside them are too many for one commit",
-                list.size());
+  if (list.size() > kMostServices) {
+    return fail(E2BIG, "{} services run: {} are the most that one update can take", list.size(),
+                kMostServices);
   }
   std::sort(list.begin(), list.end(),
             [](const auto* a, const auto* b) { return a->header.id < b->header.id; });
   return list;
 }
 
-size_t Updates::host_words(size_t services) {
-  size_t words = 8 + services * kWordsAService;
-  for (const Session* session : plain_sessions()) {
-    words += kWordsASession + session->holders.size();
-  }
-  return words;
+Status Updates::can_begin_host() {
+  TRY(plan_host());
+  return {};
 }
 
 std::vector<Session*> Updates::plain_sessions() {
@@ -74,7 +80,7 @@ std::vector<Session*> Updates::plain_sessions() {
   return list;
 }
 
-Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&request_id)[2]) {
+Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& options) {
   const std::vector<abi::ServiceSlot*> services = TRY(plan_host());
   for (const abi::ServiceSlot* service : services) forget_oldest(*service);
   std::vector<abi::UpdateSlot*> made;
@@ -89,8 +95,9 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&reque
       slot->from_generation = service->generation;
       slot->successor = kNoProcess;
       slot->old = kNoProcess;
-      slot->request_id[0] = request_id[0];
-      slot->request_id[1] = request_id[1];
+      slot->request_id[0] = options.request_id[0];
+      slot->request_id[1] = options.request_id[1];
+      slot->flags = options.outlived ? abi::kUpdateOutlived : 0;
       slot->attempts = 1;
       slot->started_ns = context_.clock->realtime_ns();
       change.set(service->active_update, context_.records->address_of(slot));
@@ -106,6 +113,10 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const uint64_t (&reque
     change.commit();
     active_[made[i]->service] =
         Active{.slot = made[i], .service = services[i], .timeline = timeline(*made[i])};
+    if (options.rehearsal_begun_ns == 0) continue;
+    Timeline bars = timeline(*made[i]);
+    bars.end(bars.begin("outlived", "rehearsal", options.rehearsal_begun_ns),
+             options.rehearsal_ended_ns);
   }
   for (const abi::ServiceSlot* service : services) prepare(*active_of(*service));
   host_prepared();
@@ -164,11 +175,6 @@ void Updates::host_frozen() {
     enter(update, UpdateStep::kOffer, times.adopt);
   }
   FAULT_POINT("luo.host.frozen");
-  if (host_words(host_members(true).size()) > abi::kMaxRedo) {
-    begin_cancel(*active_of(*host_members(true).front()), E2BIG,
-                 "too many sessions beside the services for one commit");
-    return;
-  }
   host_commit();
 }
 
@@ -176,45 +182,89 @@ void Updates::host_frozen() {
 // may touch anything that was preserved.
 void Updates::host_commit() {
   const std::vector<abi::ServiceSlot*> members = host_members(true);
-  std::vector<int64_t> binaries;
+  uint64_t& number = context_.records->root().live_update_number;
   {
     Change change(*context_.records);
-    for (abi::ServiceSlot* service : members) {
-      Active& update = *active_of(*service);
-      abi::ProcessWords old = service->current;
-      binaries.push_back(std::exchange(old.binary_fd, -1));
-      switch_state(update, Event::kCommit, change);
-      services_.generation_passed(change, *service);
-      change.set(update.slot->old, old);
-      change.set(service->current, kNoProcess);
-      change.set(service->updates, service->updates + 1);
-      change.set(service->recent_deaths, 0);
-      change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kCommit));
+    for (const abi::ServiceSlot* service : members) {
+      abi::UpdateSlot& slot = *active_of(*service)->slot;
+      change.set(slot.flags, flags_of(slot) | (number + 1) << abi::kUpdateNumberShift);
     }
-    for (Session* session : plain_sessions()) {
-      change.set(session->slot->generation, abi::kIncomingGeneration);
-      if (session->slot->orphaned_ns == 0) {
-        change.set(session->slot->orphaned_ns, context_.clock->steady_ns());
-      }
-      for (const Holder& holder : session->holders) {
-        auto* connection = context_.records->find<abi::ConnectionSlot>(holder.connection);
-        if (connection != nullptr) change.set(connection->session, 0);
-      }
-      session->holders.clear();
-    }
-    uint64_t& number = context_.records->root().live_update_number;
+    change.commit();
+  }
+  {
+    Change change(*context_.records);
     change.set(number, number + 1);
     FAULT_POINT("luo.host.commit");
     change.commit();
   }
-  log_notice("update of the host committed: live update number {}",
-             context_.records->root().live_update_number);
-  for (const int64_t fd : binaries) {
-    if (fd >= 0) context_.release(BorrowedFd(static_cast<int>(fd)));
-  }
+  carry_on_host_commit();
+  log_notice("update of the host committed: live update number {}", number);
   for (abi::ServiceSlot* service : members) {
-    if (Active* update = active_of(*service)) host_retire(*update);
+    Active* update = active_of(*service);
+    if (update == nullptr) continue;
+    if (awaits_outlived(*update)) update->timeline.begin("outlived", "replace", now());
+    host_retire(*update);
   }
+}
+
+// What follows from that store: in as many changes as it takes, before anybody is served. A death
+// in the middle of it is carried on at attach; all of it may be done again.
+void Updates::carry_on_host_commit() {
+  const uint64_t number = context_.records->root().live_update_number;
+  std::vector<Active*> committed;
+  for (auto& [address, update] : active_) {
+    const bool offered = update.slot->step == static_cast<uint64_t>(UpdateStep::kOffer);
+    const uint64_t named = update.slot->flags >> abi::kUpdateNumberShift;  // 0: none yet
+    if (of_host(update) && offered && named != 0 && named == number) committed.push_back(&update);
+  }
+  if (committed.empty()) return;
+  turn_plain_sessions();
+  // The last thing: as long as one of them is at `offer`, all of it is done again.
+  std::sort(committed.begin(), committed.end(),
+            [](const auto* a, const auto* b) { return a->slot->header.id < b->slot->header.id; });
+  for (Active* update : committed) host_committed(*update);
+}
+
+void Updates::turn_plain_sessions() {
+  Records& records = *context_.records;
+  std::vector<std::pair<uint64_t*, uint64_t>> words;
+  for (Session* session : plain_sessions()) {
+    words.emplace_back(&session->slot->generation, abi::kIncomingGeneration);
+    if (session->slot->orphaned_ns == 0) {
+      words.emplace_back(&session->slot->orphaned_ns, context_.clock->steady_ns());
+    }
+    session->holders.clear();
+  }
+  records.for_each<abi::ConnectionSlot>([&](abi::ConnectionSlot& slot) {
+    const auto* session = records.find<abi::SessionSlot>(slot.session);
+    if (session != nullptr && session->service == 0) words.emplace_back(&slot.session, 0);
+  });
+  for (size_t done = 0; done < words.size();) {
+    Change change(records);
+    for (; done < words.size() && change.room() > 0; ++done) {
+      change.set(*words[done].first, words[done].second);
+    }
+    change.commit();
+  }
+}
+
+void Updates::host_committed(Active& update) {
+  abi::ServiceSlot& service = *update.service;
+  abi::ProcessWords old = service.current;
+  const int64_t binary = std::exchange(old.binary_fd, -1);
+  {
+    Change change(*context_.records);
+    switch_state(update, Event::kCommit, change);
+    services_.generation_passed(change, service);
+    change.set(update.slot->old, old);
+    change.set(service.current, kNoProcess);
+    change.set(service.updates, service.updates + 1);
+    change.set(service.recent_deaths, 0);
+    change.set(update.slot->flags, flags_of(*update.slot));
+    change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kCommit));
+    change.commit();
+  }
+  if (binary >= 0) context_.release(BorrowedFd(static_cast<int>(binary)));
 }
 
 // The old one leaves; when it is gone its service is started anew.
@@ -232,9 +282,65 @@ void Updates::host_retire(Active& update) {
 
 void Updates::host_start_anew(Active& update) {
   update.timeline.end("old", "retire", now());
+  update.deadline_ns = 0;
+  if (awaits_outlived(update)) return;
   update.deadline_ns = now() + times.finish;
   host_.start_anew(*update.service);
   if (!any_incoming(*update.service)) finish(update);
+}
+
+bool Updates::awaits_outlived(const Active& update) {
+  return of_host(update) && (update.slot->flags & abi::kUpdateOutlived) != 0 &&
+         update.slot->step == static_cast<uint64_t>(UpdateStep::kCommit);
+}
+
+bool Updates::awaits_outlived(const abi::ServiceSlot& service) {
+  const Active* update = active_of(service);
+  return update != nullptr && awaits_outlived(*update);
+}
+
+Updates::Outlived Updates::outlived_in_host() {
+  Outlived found = Outlived::kStays;
+  for (const auto& [address, update] : active_) {
+    if (!of_host(update) || (update.slot->flags & abi::kUpdateOutlived) == 0) continue;
+    if (awaits_outlived(update)) return Outlived::kAwaited;
+    if (update.slot->step < static_cast<uint64_t>(UpdateStep::kCommit)) {
+      found = Outlived::kToBeReplaced;
+    }
+  }
+  return found;
+}
+
+std::optional<std::array<uint64_t, 2>> Updates::awaiting_request() {
+  for (const auto& [address, update] : active_) {
+    if (!awaits_outlived(update)) continue;
+    return std::array<uint64_t, 2>{update.slot->request_id[0], update.slot->request_id[1]};
+  }
+  return std::nullopt;
+}
+
+void Updates::outlived_replaced(std::string_view why_not) {
+  std::vector<abi::ServiceSlot*> members = host_members(false);
+  std::erase_if(members, [&](const auto* service) { return !awaits_outlived(*service); });
+  if (members.empty()) return;
+  FAULT_POINT("luo.host.outlived");
+  {
+    Change change(*context_.records);
+    for (const abi::ServiceSlot* service : members) {
+      abi::UpdateSlot& slot = *active_of(*service)->slot;
+      change.set(slot.flags, slot.flags & ~abi::kUpdateOutlived);
+    }
+    if (!why_not.empty()) {
+      change.set_text(active_of(*members.front())->slot->reason,
+                      fmt::format("outlived was not replaced: {}", why_not));
+    }
+    change.commit();
+  }
+  for (const abi::ServiceSlot* service : members) {
+    Active& update = *active_of(*service);
+    update.timeline.end("outlived", "replace", now());
+    if (!host_.alive(update.slot->old)) host_start_anew(update);
+  }
 }
 
 // One that can't is enough: everyone goes on as before, the last one first.

@@ -13,7 +13,7 @@ using abi::UpdateStep;
 struct HostWorld : LuoWorld {
   static constexpr uint64_t kServices = 3;
 
-  HostWorld() : LuoWorld(2 << 20) {
+  explicit HostWorld(uint64_t bytes = 2 << 20) : LuoWorld(bytes) {
     host = &fake;
     fake.where = [this](const void* slot) { return arena->address_of(slot).value; };
     EXPECT_TRUE(reattach());
@@ -47,8 +47,8 @@ struct HostWorld : LuoWorld {
   UpdateStep step(uint64_t i) { return static_cast<UpdateStep>(update(i).step); }
   Direction direction(const char* name) { return core->sessions().direction(session(name)); }
 
-  void begin() {
-    const auto made = updates().begin_host({7, 7});
+  void begin(bool outlived = false) {
+    const auto made = updates().begin_host({.request_id = {7, 7}, .outlived = outlived});
     ASSERT_TRUE(made) << made.error().text();
     ASSERT_EQ(made->size(), kServices);
     for (uint64_t i = 0; i < kServices; ++i) slots[i] = arena->address_of((*made)[i]).value;
@@ -130,6 +130,65 @@ TEST(HostUpdate, AllInOneBarrier) {
     EXPECT_EQ(w.service(i).active_update, 0u);
   }
   kho::expect_consistent(*w.arena);
+}
+
+TEST(HostUpdate, NobodyIsStartedAnewBeforeOutlivedIsReplaced) {
+  HostWorld w;
+  w.begin(true);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kToBeReplaced);
+  w.all_answer(Step::kPrepare);
+  EXPECT_FALSE(w.updates().awaiting_request()) << "not before commit";
+  w.all_answer(Step::kFreeze);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kAwaited);
+  EXPECT_EQ(w.updates().awaiting_request(), (std::array<uint64_t, 2>{7, 7}));
+  w.dies(0, 101);
+  w.dies(1, 102);
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew"), 0u);
+  EXPECT_TRUE(w.updates().awaits_outlived(w.service(0)));
+  EXPECT_EQ(w.updates().waiting_for(w.update(0)), "outlived (its own replacement)");
+  // The next outlived.
+  ASSERT_TRUE(w.reattach());
+  EXPECT_EQ(w.core->state(), State::kUpdated);
+  w.fake.take();
+  w.updates().resume();
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew"), 0u);
+  EXPECT_EQ(w.heard("retire pid 103"), 1u) << "told again, by who is there now";
+  w.updates().outlived_replaced("");
+  EXPECT_EQ(w.heard("start a anew"), 1u);
+  EXPECT_EQ(w.heard("start b anew"), 1u);
+  EXPECT_EQ(w.heard("start c anew"), 0u) << "its old one has not left";
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kStays);
+  w.dies(2, 103);
+  EXPECT_EQ(w.heard("start c anew"), 1u);
+  w.updates().outlived_replaced("");
+  EXPECT_EQ(w.heard("start a anew"), 1u) << "once";
+}
+
+TEST(HostUpdate, WhyOutlivedWasNotReplacedIsTold) {
+  HostWorld w;
+  w.begin(true);
+  w.all_answer(Step::kPrepare);
+  w.all_answer(Step::kFreeze);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i) w.dies(i, static_cast<int64_t>(101 + i));
+  w.updates().outlived_replaced("it was late");
+  EXPECT_STREQ(w.update(0).reason, "outlived was not replaced: it was late");
+  EXPECT_EQ(w.heard("start a anew") + w.heard("start b anew") + w.heard("start c anew"), 3u);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i) {
+    w.alter([&](Change& change) { change.set(w.service(i).current.pid, int64_t{201}); });
+    ASSERT_TRUE(w.core->adopt_all(w.service(i)));
+    w.updates().sessions_changed(w.service(i));
+    EXPECT_EQ(w.step(i), UpdateStep::kDone);
+  }
+  EXPECT_EQ(w.core->state(), State::kNormal);
+}
+
+TEST(HostUpdate, ACancelKeepsOutlived) {
+  HostWorld w;
+  w.begin(true);
+  w.all_answer(Step::kPrepare);
+  w.dies(2, 103);
+  w.expect_cancelled(ECHILD);
+  EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kStays);
 }
 
 TEST(HostUpdate, OneVetoInPrepareCancelsAll) {
@@ -234,7 +293,60 @@ TEST(HostUpdate, AnOldOneThatDoesntLeaveIsKilled) {
 TEST(HostUpdate, IsRefusedWhileOneIsUpdated) {
   HostWorld w;
   ASSERT_TRUE(w.updates().begin(w.service(1), {.spec = "next"}));
-  EXPECT_EQ(w.updates().begin_host({7, 7}).error().code, EBUSY);
+  EXPECT_EQ(w.updates().begin_host({.request_id = {7, 7}}).error().code, EBUSY);
+  EXPECT_EQ(w.service(0).active_update, 0u);
+}
+
+// More than one change has room for: the services, and what a client of none may have.
+TEST(HostUpdate, ManyServicesAndSessionsAreOneCommitAllTheSame) {
+  constexpr uint64_t kMore = 300;
+  constexpr uint64_t kPlain = 1500;
+  HostWorld w(16 << 20);
+  w.limits.services = w.limits.sessions = 10000;
+  ASSERT_TRUE(w.reattach());
+  for (uint64_t i = 0; i < kMore; ++i) w.LuoWorld::service(fmt::format("more{}", i).c_str());
+  for (uint64_t i = 0; i < kPlain; ++i) w.LuoWorld::session(fmt::format("plain{}", i).c_str());
+  const auto made = w.updates().begin_host({.request_id = {7, 7}});
+  ASSERT_TRUE(made) << made.error().text();
+  ASSERT_EQ(made->size(), HostWorld::kServices + kMore);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i)
+    w.slots[i] = w.arena->address_of((*made)[i]).value;
+  w.all_answer(Step::kPrepare);
+  ASSERT_TRUE(w.answer(0, Step::kFreeze));
+  ASSERT_TRUE(w.answer(1, Step::kFreeze));
+  // The worker dies when some of it has been carried on.
+  CrashAt crash(*w.arena, 9000);
+  ASSERT_TRUE(w.answer(2, Step::kFreeze));
+  ASSERT_TRUE(crash.image().valid()) << "it takes more stores than that";
+  w.core.reset();
+  w.arena.reset();
+  crash.image().put(w.file);
+  kho::set_store_hook({});
+  ASSERT_TRUE(w.reattach());
+  EXPECT_EQ(w.core->records().root().live_update_number, 1u);
+  w.core->sessions().for_each([&](Session& session) {
+    EXPECT_EQ(w.core->sessions().direction(session), Direction::kIncoming) << session.name;
+  });
+  w.core->services().for_each([&](abi::ServiceSlot& service) {
+    EXPECT_EQ(service.generation, 2u) << service.name;
+    EXPECT_EQ(service.updates, 1u) << service.name;
+    EXPECT_EQ(service.current.pid, 0) << service.name;
+  });
+  kho::expect_consistent(*w.arena);
+}
+
+TEST(HostUpdate, TooManyServicesAreRefusedBeforeAnybodyIsAsked) {
+  HostWorld w(16 << 20);
+  w.limits.services = 10000;
+  ASSERT_TRUE(w.reattach());
+  for (int i = 0; i < 600; ++i) w.LuoWorld::service(fmt::format("more{}", i).c_str());
+  w.fake.take();
+  const auto made = w.updates().begin_host({.request_id = {7, 7}});
+  ASSERT_FALSE(made);
+  EXPECT_EQ(made.error().code, E2BIG);
+  EXPECT_NE(made.error().message.find("603 services run: 512"), std::string::npos);
+  EXPECT_EQ(w.updates().can_begin_host().error().code, E2BIG);
+  EXPECT_TRUE(w.fake.take().empty());
   EXPECT_EQ(w.service(0).active_update, 0u);
 }
 
@@ -246,6 +358,7 @@ TEST(HostUpdate, CommitIsOneStore) {
     w.all_answer(Step::kPrepare);
     ASSERT_TRUE(w.answer(0, Step::kFreeze));
     ASSERT_TRUE(w.answer(1, Step::kFreeze));
+    const auto open = w.fds.open;
     CrashAt crash(*w.arena, n);
     ASSERT_TRUE(w.answer(2, Step::kFreeze));
     if (!crash.image().valid()) {
@@ -256,12 +369,19 @@ TEST(HostUpdate, CommitIsOneStore) {
     w.arena.reset();
     crash.image().put(w.file);
     kho::set_store_hook({});
+    w.fds.open = open;  // as at that store, or a little before
     ASSERT_TRUE(w.reattach());
     const bool incoming = w.direction("a") == Direction::kIncoming;
     for (const char* name : {"b", "c", "plain"}) {
       EXPECT_EQ(w.direction(name) == Direction::kIncoming, incoming) << name << " at store " << n;
     }
-    EXPECT_EQ(w.core->records().root().live_update_number, incoming ? 1u : 0u);
+    EXPECT_EQ(w.core->records().root().live_update_number, incoming ? 1u : 0u) << "at store " << n;
+    for (uint64_t i = 0; i < HostWorld::kServices; ++i) {
+      EXPECT_EQ(w.step(i) == UpdateStep::kCommit, incoming) << i << " at store " << n;
+      EXPECT_EQ(w.service(i).generation, incoming ? 2u : 1u) << i << " at store " << n;
+    }
+    w.updates().resume();
+    if (!incoming) w.expect_cancelled(EAGAIN);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "luo/finish_check.h"
 
 namespace outlive::luo {
 
@@ -16,9 +17,7 @@ constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
 // ---- the steps, in order ----
 
 Result<abi::UpdateSlot*> Updates::begin(abi::ServiceSlot& service, const Options& options) {
-  if (service.active_update != 0) {
-    return fail(EBUSY, "service '{}': an update is running", service.name);
-  }
+  TRY(may_begin(service));
   TRY(plan(service));
   forget_oldest(service);
   const kho::Phys spec = TRY(services_.make_blob(options.spec).context("launch specification"));
@@ -187,13 +186,21 @@ void Updates::commit(Active& update) {
 }
 
 // 7. finish: the successor has restored and serves; every incoming session is adopted or finished.
+//    Nobody can refuse it: what doesn't fit together then is our own fault, and it goes no further.
 void Updates::finish(Active& update) {
+  if (luo::finish_failed(*update.slot)) return;
+  const Status fits = check_finished(context_, sessions_, files_.flbs(), update.slot->service);
+  if (!fits) return finish_failed(update, fits.error());
   update.timeline.end("successor", "finish", now());
   {
     Change change(*context_.records);
     switch_state(update, Event::kFinish, change);
     change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kFinish));
     change.commit();
+  }
+  if (of_host(update) && is_normal(host_state())) {
+    State host = State::kUpdated;
+    static_cast<void>(transition(host, Event::kFinish, "host"));
   }
   host_.progress(*update.slot);
   host_.over(*update.slot);

@@ -15,7 +15,9 @@
 // Locks: none, one thread.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "abi/wire.h"
@@ -83,9 +85,28 @@ class Updates {
   // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
   Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
 
+  struct HostOptions {
+    uint64_t request_id[2] = {0, 0};
+    // outlived is to be replaced as well: after commit nobody is started anew before
+    // outlived_replaced().
+    bool outlived = false;
+    uint64_t rehearsal_begun_ns = 0;  // of its next version, for the timelines; 0: none
+    uint64_t rehearsal_ended_ns = 0;
+  };
   // Of scope host: one record for each service that runs, all with this request id. EBUSY: one of
-  // them is being updated, started or stopped; EINVAL: none runs; E2BIG; ENOSPC.
-  Result<std::vector<abi::UpdateSlot*>> begin_host(const uint64_t (&request_id)[2]);
+  // them is being updated, started or stopped; EINVAL: none runs; E2BIG: more than one commit
+  // takes; ENOSPC.
+  Result<std::vector<abi::UpdateSlot*>> begin_host(const HostOptions& options);
+  // Whether begin_host() would begin: the same errors.
+  Status can_begin_host();
+  // Of scope host and not over: what the services wait for, or will.
+  enum class Outlived { kStays, kToBeReplaced, kAwaited };
+  Outlived outlived_in_host();
+  bool awaits_outlived(const abi::ServiceSlot& service);
+  // The id of those that wait for it.
+  std::optional<std::array<uint64_t, 2>> awaiting_request();
+  // It was, or could not be (`why_not`): the services are started anew.
+  void outlived_replaced(std::string_view why_not);
   // undefined never; normal: no update of scope host, or all of them are finished.
   State host_state();
   // This one was cancelled because of another service: an answer to it crosses the `cancel` that is
@@ -117,6 +138,10 @@ class Updates {
   void service_removed(const abi::ServiceSlot& service);
   void tick(uint64_t now_ns);
   uint64_t next_deadline() const;  // 0: none
+  // Why the finish of its last update failed: the service stays in `updated`, and takes no further
+  // one, until the next worker finds that it can be finished, or the service is removed.
+  std::optional<std::string> finish_failure(const abi::ServiceSlot& service);
+  bool any_finish_failed() const;
   // An operator's wish, or the end of outlived. EINVAL after commit.
   Status cancel(abi::UpdateSlot& update, int code, std::string_view reason);
 
@@ -154,6 +179,7 @@ class Updates {
     std::string reason = {};
     Timeline timeline;
   };
+  Status may_begin(const abi::ServiceSlot& service);
   Status plan(abi::ServiceSlot& service);
   void start(Active& update);
   void prepare(Active& update);
@@ -162,6 +188,8 @@ class Updates {
   void offer(Active& update);
   void commit(Active& update);
   void finish(Active& update);
+  void finish_failed(Active& update, const Error& why);
+  void forget_finish_failure(Active& update);
   void retire(Active& update);
   void done(Active& update);
   void begin_cancel(Active& update, int code, std::string reason);
@@ -169,14 +197,17 @@ class Updates {
 
   // host_update.cc
   static bool of_host(const Active& update);
+  static bool awaits_outlived(const Active& update);
   Result<std::vector<abi::ServiceSlot*>> plan_host();
-  size_t host_words(size_t services);
   std::vector<Session*> plain_sessions();
   std::vector<abi::ServiceSlot*> host_members(bool before_commit);
   bool host_all_at(abi::UpdateStep step);
   void host_prepared();
   void host_frozen();
   void host_commit();
+  void carry_on_host_commit();
+  void turn_plain_sessions();
+  void host_committed(Active& update);
   void host_retire(Active& update);
   void host_start_anew(Active& update);
   void cancel_host(const Active& first, int code, const std::string& reason);
@@ -200,6 +231,9 @@ class Updates {
   std::map<uint64_t, Active> active_;  // by ServiceSlot address
 };
 
+inline bool finish_failed(const abi::UpdateSlot& update) {
+  return (update.flags & abi::kUpdateFinishFailed) != 0;
+}
 const char* name_of(abi::UpdateStep step);
 const char* name_of(abi::Step step);
 

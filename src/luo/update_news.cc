@@ -37,6 +37,7 @@ Status Updates::expects(const abi::ServiceSlot& service, uint64_t connection, ui
     return {};
   }
   if (step == Step::kFinish && at == UpdateStep::kCommit && generation == service.generation) {
+    if (luo::finish_failed(*update->slot)) return may_begin(service);
     if (!any_incoming(service)) return {};
     return fail(EBUSY, "service '{}' has incoming sessions: adopt or finish them first",
                 service.name);
@@ -141,7 +142,8 @@ void Updates::sessions_changed(abi::ServiceSlot& service) {
 
 void Updates::given_up(abi::ServiceSlot& service, std::string_view reason) {
   Active* update = active_of(service);
-  if (update == nullptr || static_cast<UpdateStep>(update->slot->step) != UpdateStep::kCommit) {
+  if (update == nullptr || static_cast<UpdateStep>(update->slot->step) != UpdateStep::kCommit ||
+      luo::finish_failed(*update->slot)) {
     return;
   }
   log_warning("update {:x}: service '{}': {}", update->slot->header.id, service.name, reason);
@@ -242,6 +244,7 @@ Status Updates::load() {
   if (!status) return status;
   context_.records->arena().sweep(abi::kOwnerTimeline,
                                   [&](kho::Phys page) { return pages.contains(page.value); });
+  carry_on_host_commit();
   return {};
 }
 
@@ -259,6 +262,7 @@ void Updates::resume() {
     } else if (restarts(*update.service)) {
       host_retire(update);
     } else if (at == UpdateStep::kCommit) {
+      forget_finish_failure(update);
       update.deadline_ns = now() + times.finish;
       for (const Participant& one :
            host_.participants(*update.service, update.service->generation)) {
@@ -350,8 +354,12 @@ std::string Updates::waiting_for(const abi::UpdateSlot& slot) {
     }
     case UpdateStep::kFreeze:
       return "the old one";
-    case UpdateStep::kCommit:
-      return "the successor (finish)";
+    case UpdateStep::kCommit: {
+      const auto active = active_.find(slot.service);
+      const bool outlived = active != active_.end() && awaits_outlived(active->second);
+      if (luo::finish_failed(slot)) return "an operator (its finish failed)";
+      return outlived ? "outlived (its own replacement)" : "the successor (finish)";
+    }
     case UpdateStep::kRetire:
       return "the old one (retire)";
     default:

@@ -20,6 +20,7 @@ import cases  # noqa: E402
 import deaths  # noqa: E402
 from harness import PR_SET_CHILD_SUBREAPER, World  # noqa: E402
 from matrix import Matrix  # noqa: E402
+from reboots import reboots  # noqa: E402
 from stage import Stage  # noqa: E402
 from walk import Walk, all_walks  # noqa: E402
 
@@ -64,6 +65,7 @@ def others(matrix, only, stage):
 
 def everything(matrix, only):
     requests(matrix, only)
+    reboots(matrix, only)  # of services that are real: nobody plays a part in it
     stage = Stage(matrix.world, matrix.reference, "staged").start()
     updates(matrix, only, stage)
     others(matrix, only, stage)

@@ -20,6 +20,8 @@ freeze-timeout-ms = 60000
 adopt-timeout-ms = 60000
 finish-timeout-ms = 60000
 retire-timeout-ms = 60000
+[takeover]
+probation-ms = 0
 """
 
 

@@ -25,7 +25,7 @@ from walk import Walk, all_walks  # noqa: E402
 
 ENOMEM, EMFILE, EIO, EINTR, ENOSPC = (
     errno.ENOMEM, errno.EMFILE, errno.EIO, errno.EINTR, errno.ENOSPC)
-ERRORS = {"sys.fallocate": (ENOSPC, EINTR), "sys.epoll_wait": (EINTR,), "sys.close_range": (ENOMEM,),
+ERRORS = {"sys.fallocate": (ENOSPC, EINTR), "sys.epoll_wait": (EINTR,), "sys.epoll_pwait2": (EINTR,), "sys.close_range": (ENOMEM,),
           "sys.write": (EIO, ENOSPC, EINTR), "sys.accept": (EMFILE, ENOMEM, EINTR)}
 MAKE_FDS = ("sys.open", "sys.socketpair", "sys.pipe", "sys.dup", "sys.memfd_create", "sys.eventfd",
             "sys.timerfd", "sys.pidfd_open", "sys.socket")

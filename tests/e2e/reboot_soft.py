@@ -1,6 +1,6 @@
-"""outlive reboot --soft: three services and a client of none in one barrier. All their data is there
-afterwards and connections are open; one veto, one deadline, one death cancels all; a death of the worker
-does one or the other."""
+"""outlive reboot --soft: three services and a client of none in one barrier, and outlived itself. All
+their data is there afterwards and connections are open; one veto, one deadline, one death cancels all;
+a death of the worker does one or the other."""
 
 import os
 import socket
@@ -61,7 +61,8 @@ def plain(world, text):
 
 def everything(world):
     ports = {name: free_port() for name in NAMES}
-    lines = start(world, ports)
+    # `a` is gone long before outlived is replaced, the others take their time.
+    lines = start(world, ports, {"a": ["--at", "retire=die"]})
     counts = {name: 0 for name in NAMES}
     before = lines_serve(lines, counts)
     client, session = plain(world, b"plain text")
@@ -70,10 +71,26 @@ def everything(world):
     equal(len(dry["sessions_of_no_service"]), 1, "other sessions of the plan")
     equal(pids_of(world), before, "after a dry run")
 
+    outlived = world.status()
     done = world.json("reboot", "--soft")
     equal([one["result"] for one in done["services"]], ["updated"] * 3, "results")
+    equal(done["outlived"]["result"], "updated", "outlived itself")
+    check(done["outlived"]["pause_us"] > 0, "its pause is told")
     wait_for("the state to be normal", lambda: world.status()["state"] == "normal")
-    equal(world.status()["live_update_number"], 1, "live update number")
+    status = world.status()
+    equal(status["live_update_number"], 1, "live update number")
+    equal(status["self_updates"], outlived["self_updates"] + 1, "updates of outlived")
+    equal(status["pid_keeper"], outlived["pid_keeper"], "the keeper is executed anew")
+    check(status["pid_worker"] != outlived["pid_worker"], "the worker is another one")
+    log = world.log()
+    at = [log.find(text) for text in (
+        "update of the host committed", "worker info: host: Switched from [undefined] to [updated] state",
+        "worker info: host: Switched from [updated] to [normal] state")]
+    check(0 < at[0] < at[1] < at[2], f"lines of the log: {at}")
+    for name in NAMES:
+        text = f"service '{name}': started"
+        check(log.find(text, at[0]) > at[1], f"{name} is started by the next outlived")
+        equal(log.count(text), 2, f"starts of {name}")
     after = lines_serve(lines, counts)
     for name in NAMES:
         check(after[name] != before[name], f"{name} was replaced")
@@ -89,14 +106,19 @@ def everything(world):
     file = again.retrieve(1)
     equal(os.pread(file, 100, 0), b"plain text", "what the client had")
     os.close(file)
-    contains(world.must("timeline").out, "retire", "the timeline")
+    bars = world.json("timeline")["entries"]
+    named = {(one["who"], one["what"]): one for one in bars}
+    for bar in (("outlived", "rehearsal"), ("old", "retire"), ("outlived", "replace")):
+        check(bar in named and named[bar]["end_us"] is not None, f"{bar} is in the timeline: {bars}")
+    check(named["outlived", "rehearsal"]["end_us"] <= named["old", "prepare"]["start_us"],
+          "nobody is asked before the rehearsal is over")
     world.expect_clean()
     return ports, lines, counts, (client, session, again)
 
 
 def cancelled(world, lines, counts, what):
-    """A reboot that is cancelled: the same processes serve on."""
-    before = pids_of(world)
+    """A reboot that is cancelled: the same processes serve on, outlived's too."""
+    before, worker = pids_of(world), world.status()["pid_worker"]
     done = world.outlive("reboot", "--soft")
     equal(done.code, 3, f"exit code: {done.out}{done.err}")
     contains(done.out, what, "the reason")
@@ -104,6 +126,7 @@ def cancelled(world, lines, counts, what):
     equal(world.status()["state"], "normal", "state")
     equal(world.status()["live_update_number"], 0, "live update number")
     equal(lines_serve(lines, counts), before, "who serves")
+    equal(world.status()["pid_worker"], worker, "outlived's worker")
     world.expect_clean()
 
 
@@ -181,7 +204,13 @@ def a_death_of_the_worker(world):
 def test(world):
     world.start_outlived()
     _ports, lines, counts, kept = everything(world)
-    world.must("reboot", "--soft")  # and again
+    worker = world.status()["pid_worker"]
+    done = world.json("reboot", "--soft", "--keep-outlived")  # and again
+    equal(done["outlived"]["result"], "kept", "outlived itself")
+    equal(world.status()["pid_worker"], worker, "outlived's worker")
+    lines_serve(lines, counts)
+    progress = world.must("reboot", "--soft", "--progress")
+    contains(progress.err, "outlived: ", "progress of outlived itself")
     lines_serve(lines, counts)
     for line in lines.values():
         line.close()
@@ -194,4 +223,5 @@ def test(world):
     a_death_of_the_worker(world.second("worker", "[update]\nfreeze-timeout-ms = 60000\n"))
 
 
-main(test)
+if __name__ == "__main__":
+    main(test)

@@ -1,6 +1,7 @@
 #include "machine/process/closer.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,7 +21,8 @@ namespace {
 
 constexpr size_t kBatch = 1024;  // numbers a write; the pipe takes 16 of them
 constexpr size_t kMostStuck = 64;
-constexpr int kTake = 1 << 30;  // beside the number: take a message off it
+constexpr uint64_t kYieldAfter = 16;  // closes
+constexpr int kTake = 1 << 30;        // beside the number: take a message off it
 // Waiting closes for which a blocked one has all of the time-out; beyond, they share it.
 constexpr size_t kFewWaiting = 64;
 constexpr uint64_t kSharedPatience = 16;  // part of the time-out, when other users wait
@@ -75,6 +77,8 @@ void note_identity(BorrowedFd fd, Progress* progress) {
         ::close(batch[i]);
       }
       store_word(progress->done, progress->done + 1);
+      // Who has woken on this processor need not wait for all of them.
+      if (progress->done % kYieldAfter == 0) ::sched_yield();
     }
   }
 }

@@ -128,6 +128,12 @@ void KeeperProcess::check_rehearsal() {
 void KeeperProcess::rehearsed(bool ok, std::string_view said) {
   abi::TakeoverBlock& block = takeover_.block();
   if (!ok) return refuse_takeover(ENOEXEC, fmt::format("the rehearsal: {}", said));
+  if (takeover_.only_rehearses()) {
+    log_info("outlived {}: rehearsed", said);
+    takeover_.settle(Outcome::kRehearsed, 0, system_clock().now_ns());
+    takeover_.move(State::kRehearsing, State::kIdle);
+    return control_.wake_worker();
+  }
   log_info("outlived {}: rehearsed, taking over", said);
   store_word(block.deadline_ns, system_clock().now_ns() + options_.takeover.stop_timeout_ns);
   if (takeover_.move(State::kRehearsing, State::kStopping)) control_.wake_worker();

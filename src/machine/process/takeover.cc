@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/sys.h"
 
 namespace outlive::machine {
 namespace {
@@ -40,7 +41,7 @@ Result<uint64_t> Takeover::ask(Request request, uint64_t now_ns) {
   close_word(block_.image_fd);
   block_.request_id[0] = request.id[0];
   block_.request_id[1] = request.id[1];
-  block_.flags = 0;
+  block_.flags = request.only_rehearse ? abi::kTakeoverRehearse : 0;
   block_.asked_ns = now_ns;
   block_.stopped_ns = block_.serving_ns = 0;
   block_.reason[0] = '\0';
@@ -95,25 +96,44 @@ bool Takeover::is_current(const uint64_t (&id)[2]) const {
 }
 
 std::optional<abi::TakeoverOutcome> Takeover::outcome_of(const uint64_t (&id)[2]) const {
-  for (const abi::TakeoverOutcome& outcome : block_.outcomes) {
-    if (load_word(outcome.number) == 0) continue;
-    if (outcome.request_id[0] == id[0] && outcome.request_id[1] == id[1]) return outcome;
-  }
-  return std::nullopt;
-}
-
-std::optional<abi::TakeoverOutcome> Takeover::last_outcome() const {
   const abi::TakeoverOutcome* last = nullptr;
   for (const abi::TakeoverOutcome& outcome : block_.outcomes) {
-    if (outcome.number != 0 && (last == nullptr || outcome.number > last->number)) last = &outcome;
+    if (load_word(outcome.number) == 0) continue;
+    if (outcome.request_id[0] != id[0] || outcome.request_id[1] != id[1]) continue;
+    if (last == nullptr || outcome.number > last->number) last = &outcome;
   }
   return last != nullptr ? std::optional(*last) : std::nullopt;
 }
 
-void Takeover::close_leftovers(uint64_t now_ns) {
+size_t Takeover::outcomes_of(const uint64_t (&id)[2]) const {
+  size_t count = 0;
+  for (const abi::TakeoverOutcome& one : block_.outcomes) {
+    count += load_word(one.number) != 0 && one.request_id[0] == id[0] && one.request_id[1] == id[1];
+  }
+  return count;
+}
+
+std::optional<abi::TakeoverOutcome> Takeover::last_outcome() const {
+  constexpr auto rehearsed = static_cast<uint64_t>(abi::TakeoverResult::kRehearsed);
+  const abi::TakeoverOutcome* last = nullptr;
+  for (const abi::TakeoverOutcome& outcome : block_.outcomes) {
+    if (outcome.number == 0 || outcome.result == rehearsed) continue;
+    if (last == nullptr || outcome.number > last->number) last = &outcome;
+  }
+  return last != nullptr ? std::optional(*last) : std::nullopt;
+}
+
+Result<UniqueFd> Takeover::last_binary() const {
+  const BorrowedFd binary(static_cast<int>(load_word(block_.binary_fd)));
+  if (!binary.valid()) return fail(ENOENT, "the file that was rehearsed is not open any more");
+  return sys::dup_cloexec(binary, 3);
+}
+
+void Takeover::close_leftovers(uint64_t now_ns, bool keep_binary) {
   if (busy()) return;
-  for (int64_t* word : {&block_.binary_fd, &block_.image_fd, &block_.rehearsal_fd,
-                        &block_.rehearsal_pidfd, &block_.life_read_fd, &block_.life_write_fd}) {
+  if (!keep_binary && load_word(block_.binary_fd) >= 0) close_word(block_.binary_fd);
+  for (int64_t* word : {&block_.image_fd, &block_.rehearsal_fd, &block_.rehearsal_pidfd,
+                        &block_.life_read_fd, &block_.life_write_fd}) {
     if (load_word(*word) >= 0) close_word(*word);
   }
   if (load_word(block_.previous_fd) >= 0 && now_ns > load_word(block_.probation_until_ns)) {

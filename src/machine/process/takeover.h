@@ -36,6 +36,7 @@ class Takeover {
     uint64_t id[2] = {0, 0};
     UniqueFd binary;
     UniqueFd image;  // copy of the arena, for the rehearsal
+    bool only_rehearse = false;
   };
   // The request's number. EBUSY: one is going on. Then both fds belong to the block.
   Result<uint64_t> ask(Request request, uint64_t now_ns);
@@ -50,12 +51,18 @@ class Takeover {
   bool commit();
   // From here on requests are answered, if a takeover waits for that.
   void note_serving(uint64_t now_ns);
-  // What became of a request: nullopt: it is going on, or unknown.
+  // What became of a request, of several with this id the last: nullopt: it is going on, or
+  // unknown.
   std::optional<abi::TakeoverOutcome> outcome_of(const uint64_t (&id)[2]) const;
   std::optional<abi::TakeoverOutcome> last_outcome() const;
+  // How many of the last ones had this id.
+  size_t outcomes_of(const uint64_t (&id)[2]) const;
   bool is_current(const uint64_t (&id)[2]) const;
-  // Closes what no takeover needs any more. While serving, now and then.
-  void close_leftovers(uint64_t now_ns);
+  // Closes what no takeover needs any more. While serving, now and then. `keep_binary`: but the
+  // file of the last request, for another one.
+  void close_leftovers(uint64_t now_ns, bool keep_binary = false);
+  // The file of the last request, opened again. ENOENT: it has been closed.
+  Result<UniqueFd> last_binary() const;
   // How often this very file has failed since the last success.
   uint64_t failures_of(const struct stat& binary) const;
 
@@ -63,6 +70,7 @@ class Takeover {
   // A new number, for going back to the binary before. False: something is going on.
   bool begin_back(uint64_t now_ns);
   bool goes_back() const { return (load_word(block_.flags) & abi::kTakeoverBack) != 0; }
+  bool only_rehearses() const { return (load_word(block_.flags) & abi::kTakeoverRehearse) != 0; }
   // Keeps the first reason of a takeover.
   void give_reason(std::string_view reason);
   std::string reason() const { return text_of(block_.reason); }

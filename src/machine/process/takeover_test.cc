@@ -51,6 +51,26 @@ TEST_F(TakeoverTest, TheSameRequestFindsItsOutcome) {
   EXPECT_EQ(Takeover::text_of(outcome->reason), "the first reason");
 }
 
+TEST_F(TakeoverTest, OfOneIdTheLastOutcomeCounts) {
+  ASSERT_TRUE(ask(7));
+  takeover_.settle(abi::TakeoverResult::kRehearsed, 0, 5000);
+  ASSERT_TRUE(takeover_.move(State::kAsked, State::kIdle));
+  EXPECT_FALSE(takeover_.last_outcome()) << "a rehearsal alone is no update";
+  takeover_.close_leftovers(1, true);
+  EXPECT_TRUE(takeover_.last_binary()) << "kept for the request that follows";
+  ASSERT_TRUE(ask(7));
+  takeover_.settle(abi::TakeoverResult::kRolledBack, 0, 6000);
+  ASSERT_TRUE(takeover_.move(State::kAsked, State::kIdle));
+  const uint64_t seven[2] = {7, 7};
+  EXPECT_EQ(takeover_.outcome_of(seven)->result,
+            static_cast<uint64_t>(abi::TakeoverResult::kRolledBack));
+  EXPECT_EQ(takeover_.outcomes_of(seven), 2u);
+  const uint64_t eight[2] = {8, 8};
+  EXPECT_EQ(takeover_.outcomes_of(eight), 0u);
+  takeover_.close_leftovers(2);
+  EXPECT_EQ(takeover_.last_binary().error().code, ENOENT);
+}
+
 TEST_F(TakeoverTest, OnlyOneOfCommitAndRevertWins) {
   ASSERT_TRUE(ask(7));
   ASSERT_TRUE(takeover_.move(State::kAsked, State::kExecd));
