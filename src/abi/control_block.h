@@ -12,6 +12,7 @@
 //   launch         mailbox: worker -> keeper, one launch at a time; `request` is stored last
 //   text           the launch specification's bytes
 //   takeover       how another binary takes over (abi/takeover.h)
+//   operators      words of the operators' side (abi/operator_words.h)
 //
 // Another binary finds it as it is: it refuses another compatible string. Within a version words
 // may only be added at the end; who finds the file shorter than its own block makes it longer, with
@@ -24,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "abi/operator_words.h"
 #include "abi/takeover.h"
 
 namespace outlive::abi {
@@ -120,6 +122,7 @@ struct ControlBlock {
   uint64_t folios_reclaimed;
   uint64_t tracker_corrected;
   uint64_t orphans_closed;
+  OperatorWords operators;
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);
@@ -129,6 +132,8 @@ static_assert(offsetof(ControlBlock, heartbeat_ns) == 72);
 static_assert(offsetof(ControlBlock, exits) == 256);
 static_assert(offsetof(ControlBlock, takeover) ==
               256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
+static_assert(offsetof(ControlBlock, operators) ==
+              offsetof(ControlBlock, takeover) + sizeof(TakeoverBlock) + 8 * 8);
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.

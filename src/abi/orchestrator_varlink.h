@@ -365,6 +365,14 @@ method Fsck() -> (
   ledger: LeakLedger
 )
 
+# Reads the configuration again. `applied`: what is in force from now on, a line each; `pending`: what
+# waits, and for what. A file that is refused (file, line and key in the message) changes nothing.
+# For root and outlived's own user, as Metrics.
+method Reload(request_id: string) -> (path: string, applied: []string, pending: []string)
+
+# The metrics, in Prometheus's text format 0.0.4. In hold mode, too.
+method Metrics() -> (text: string)
+
 error NotFound (errno: int, message: string)
 error PermissionDenied (errno: int, message: string)
 # Try again later.

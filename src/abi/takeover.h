@@ -33,6 +33,8 @@ namespace outlive::abi {
 
 inline constexpr char kTakeoverCompatible[] = "outlive-takeover-v1";
 inline constexpr char kTakeoverVariable[] = "OUTLIVE_TAKEOVER";
+// A rehearsal's environment: fd of the text of the configuration in force.
+inline constexpr char kRehearsalConfigVariable[] = "OUTLIVE_REHEARSAL_CONFIG";
 inline constexpr char kRehearsalCompatible[] = "outlive-rehearsal-v1";
 inline constexpr size_t kRehearsalLine = 1024;  // at most
 inline constexpr size_t kTakeoverWarm = 32768;  // at most

@@ -30,7 +30,7 @@ TEST(Usage, UnknownWordsNameTheRemedy) {
 
 TEST(Usage, EveryVerbHasHelpWithAnExample) {
   for (const char* verb : {"run", "update", "rollback", "plan", "status", "list", "timeline", "log",
-                           "stop", "fsck", "version"}) {
+                           "stop", "fsck", "reload", "metrics", "version"}) {
     const Ran ran = run_words({verb, "--help"});
     EXPECT_EQ(ran.code, kExitOk) << verb;
     EXPECT_NE(ran.out.find("Example"), std::string::npos) << verb;

@@ -5,7 +5,7 @@ _outlive_names() { outlive list "$1" --names 2>/dev/null; }
 
 _outlive() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" i
-  local verbs="run update rollback plan status list timeline log stop end reboot kho finalize-format fsck compat version"
+  local verbs="run update rollback plan status list timeline log stop end reboot kho finalize-format fsck reload metrics compat version"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -52,7 +52,7 @@ _outlive() {
       kho) words="dump save --image --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;
-      status|finalize-format|version) words=$common ;;
+      status|finalize-format|reload|metrics|version) words=$common ;;
     esac
   fi
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -75,6 +75,8 @@ void add_verbs(CLI::App& app, Cli& cli) {
 #endif
   add_finalize_format(app, cli);
   add_fsck(app, cli);
+  add_reload(app, cli);
+  add_metrics(app, cli);
   add_compat(app, cli);
   add_version(app, cli);
   for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {

@@ -21,6 +21,8 @@ void add_end(CLI::App& app, Cli& cli);
 void add_kho(CLI::App& app, Cli& cli);  // only with OUTLIVE_KHO_DEBUG
 void add_finalize_format(CLI::App& app, Cli& cli);
 void add_fsck(CLI::App& app, Cli& cli);
+void add_reload(CLI::App& app, Cli& cli);
+void add_metrics(CLI::App& app, Cli& cli);
 void add_compat(CLI::App& app, Cli& cli);
 void add_version(CLI::App& app, Cli& cli);
 

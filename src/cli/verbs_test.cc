@@ -217,6 +217,26 @@ TEST_F(CliTest, Fsck) {
   EXPECT_EQ(Json::parse(ran.out), reply);
 }
 
+TEST_F(CliTest, Reload) {
+  const Json reply =
+      Json::parse(R"({"path":"/etc/o.toml","applied":["[limits] files-per-uid: 1 -> 2"],
+    "pending":["service 'web' goes on as it was started"]})");
+  fake_.reply("Reload", reply);
+  Ran ran = run({"reload"});
+  EXPECT_EQ(ran.code, kExitOk);
+  EXPECT_EQ(ran.out,
+            "[limits] files-per-uid: 1 -> 2\n"
+            "not applied: service 'web' goes on as it was started\n"
+            "reloaded /etc/o.toml: 1 change applied\n");
+  ran = run({"reload", "--json"});
+  EXPECT_EQ(Json::parse(ran.out), reply);
+}
+
+TEST_F(CliTest, Metrics) {
+  fake_.reply("Metrics", {{"text", "outlive_hold 0\n"}});
+  EXPECT_EQ(run({"metrics"}).out, "outlive_hold 0\n");
+}
+
 TEST_F(CliTest, Plan) {
   const Json reply = Json::parse(R"({"files":[
     {"session":"web.state","token":"1","fd":null,"kind":"memfd","detail":"/memfd:t","survival":"kernel",

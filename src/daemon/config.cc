@@ -11,7 +11,7 @@
 #endif
 #include <toml++/toml.h>
 
-#include "base/sys.h"
+#include "daemon/metrics_address.h"
 
 namespace outlive::daemon {
 namespace {
@@ -259,6 +259,15 @@ Status read_quotas(Table& top, const std::string& path, Config& config) {
   return {};
 }
 
+Status read_metrics(Table& table, Config& config) {
+  TRY(table.text("listen", config.metrics_listen));
+  if (config.metrics_listen.empty()) return table.done();
+  if (const auto address = parse_metrics_address(config.metrics_listen); !address) {
+    return table.wrong(*table.get("listen"), "listen", address.error().message);
+  }
+  return table.done();
+}
+
 Status read_service(Table& table, ServiceSpec& spec) {
   if (table.get("lease-ms") != nullptr) {
     uint64_t lease_ms = 0;
@@ -306,9 +315,9 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   Table top(parsed.table(), "", path);
   using Reader = Status (*)(Table&, Config&);
   const std::pair<const char*, Reader> sections[] = {
-      {"outlived", read_outlived}, {"kho", read_kho},          {"liveupdate", read_liveupdate},
-      {"limits", read_limits},     {"worker", read_worker},    {"machine", read_machine},
-      {"update", read_update},     {"takeover", read_takeover}};
+      {"outlived", read_outlived}, {"kho", read_kho},           {"liveupdate", read_liveupdate},
+      {"limits", read_limits},     {"worker", read_worker},     {"machine", read_machine},
+      {"update", read_update},     {"takeover", read_takeover}, {"metrics", read_metrics}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
     if (node == nullptr) continue;
@@ -354,13 +363,6 @@ Status check_config(const Config& config) {
     return fail(EINVAL, "[limits] worker-share-per-uid = 0 serves nobody: 1 to 100 are expected");
   }
   return {};
-}
-
-Result<Config> read_config(const std::string& path, bool must_exist) {
-  Result<std::string> text = sys::read_file(path);
-  if (!text && text.error().code == ENOENT && !must_exist) return Config{};
-  if (!text) return std::move(text).context("configuration").take_error();
-  return parse_config(*text, path);
 }
 
 }  // namespace outlive::daemon

@@ -58,11 +58,11 @@ struct Config {
   luo::UpdateTimes times;
   machine::TakeoverOptions takeover;
   uint64_t takeover_tries = 3;  // of one binary that failed; then --force is needed
+  std::string metrics_listen;   // "": no listener
   std::vector<ServiceConfig> services;
 };
 
-// The file's; `must_exist` false: an absent file is the defaults.
-Result<Config> read_config(const std::string& path, bool must_exist);
+// `path` is for errors.
 Result<Config> parse_config(std::string_view text, const std::string& path);
 // What no single key shows: kho off with liveupdate on is refused, naming both keys.
 Status check_config(const Config& config);

@@ -10,6 +10,7 @@
 #include "base/mutant.h"
 #include "base/sys.h"
 #include "daemon/device.h"
+#include "daemon/totals.h"
 #include "wire/message.h"
 
 namespace outlive::daemon {
@@ -204,6 +205,7 @@ bool ControlServer::carry_out(Client& client, std::string_view text) {
     close(client.fd.get());
     return false;
   }
+  count(parts_.control.operators().totals.control_calls);
   client.more = call->more;
   client.used = ++uses_;
   client.waiting = {};

@@ -8,6 +8,7 @@
 #include "base/sys.h"
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
+#include "daemon/totals.h"
 #include "kho/store.h"
 #include "wire/body.h"
 
@@ -89,7 +90,10 @@ void Device::take_on(UniqueFd fd, const ucred& peer) {
   const bool full = parts_.in_reserve(fd, peer.uid);
   const auto others = by_uid_.find(peer.uid);
   const uint64_t has = others == by_uid_.end() ? 0 : others->second;
+  abi::MetricTotals& totals = parts_.control.operators().totals;
+  count(totals.connections);
   if (full || has >= limit) {
+    count(totals.connections_refused);
     parts_.refusals.refused(peer.uid, parts_.now(),
                             fmt::format("a connection: it has {}, the limit is {}{}", has, limit,
                                         full ? ", and the table of descriptors is full" : ""));
@@ -205,6 +209,8 @@ bool Device::serve_one(Connection& connection) {
     luo::Change change(parts_.records());
     record_reply(change, connection, got->message.header.sequence, -got->refusal.code);
     change.commit();
+    count_request(parts_.control.operators().totals, got->message.header.request,
+                  got->refusal.code);
     more = answer(connection, got->message, Outcome::error(got->refusal));
   } else {
     more = serve(connection, got->message);
@@ -242,6 +248,7 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     record_reply(change, connection, sequence, outcome.result);
     change.commit();
   }
+  count_request(parts_.control.operators().totals, message.header.request, -outcome.result);
   const uint64_t address = connection.address;
   const bool more = early || answer(connection, message, outcome);
   if (outcome.after) outcome.after();

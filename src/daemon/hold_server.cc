@@ -10,6 +10,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_server.h"
 #include "daemon/rebooter.h"
 #include "daemon/watchdog.h"
 #include "machine/process/closer.h"
@@ -39,6 +41,9 @@ std::string answer(const HoldInput& input, const std::string& message) {
   const Result<wire::VarlinkCall> call = wire::parse_call(message);
   if (!call) return {};
   if (auto text = wire::introspect(kAbout, *call)) return *text;
+  if (call->method == std::string(abi::kOrchestratorInterface) + ".Metrics") {
+    return wire::reply_text(Json{{"text", control_metrics(input.control, true)}});
+  }
   if (call->method != std::string(abi::kOrchestratorInterface) + ".Status") {
     return wire::error_text(input.refused
                                 ? fail(ESTALE, "inherited state refused: {}", input.reason)
@@ -141,6 +146,14 @@ int hold(const HoldInput& input) {
   Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
                     input.reboot_timeout_ns);
   Watchdog watchdog;
+  // The metrics' listener of the workers before, if there is one.
+  Result<Loop> loop = Loop::create();
+  std::optional<MetricsServer> metrics;
+  if (loop) {
+    metrics.emplace(*loop, input.control,
+                    [&input] { return control_metrics(input.control, true); });
+    metrics->resume();
+  }
   machine::Closer closer(input.control);
   Clients clients(closer);
   while (input.control.stop_requested() == 0) {
@@ -149,14 +162,17 @@ int hold(const HoldInput& input) {
     launches.pump();
     rebooter.turn(system_clock().now_ns());
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
-                                  {input.control.worker_wake().get(), POLLIN, 0}};
+                                  {input.control.worker_wake().get(), POLLIN, 0},
+                                  {loop ? loop->fd().get() : -1, POLLIN, 0}};
     clients.add_waits(&polled);
     closer.tick(system_clock().now_ns());
     const auto closing_ms = static_cast<int>(closer.wait_ns() / 1'000'000) + 1;
-    const int timeout_ms = closer.pending() != 0 ? closing_ms : 500;
-    if (::poll(polled.data(), polled.size(), timeout_ms) <= 0) continue;
+    const int news = ::poll(polled.data(), polled.size(), closer.pending() != 0 ? closing_ms : 500);
+    if (metrics) metrics->tick(system_clock().now_ns());
+    if (news <= 0) continue;
     input.control.drain_worker_wake();
-    clients.serve_all(input, std::span(polled).subspan(2));
+    if (polled[2].revents != 0) static_cast<void>(loop->turn(0));
+    clients.serve_all(input, std::span(polled).subspan(3));
     if (polled[0].revents != 0) clients.accept(input.control_listener);
   }
   return 0;

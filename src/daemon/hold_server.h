@@ -1,5 +1,6 @@
 // What answers when nothing else may: inherited state that was refused, or a worker that died too
-// often. Only control.sock, only Status (state undefined, the reason), everything else ESTALE.
+// often. Only control.sock, only Status (state undefined, the reason) and Metrics, everything else
+// ESTALE; and the metrics' listener, if there was one.
 //
 // Refused state: the device's socket is removed, new clients get ENOENT. A worker that died too
 // often: the socket stays, clients connect and wait, and are answered once a worker serves again.

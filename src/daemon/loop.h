@@ -38,8 +38,8 @@ class Loop {
   };
   explicit Loop(UniqueFd epoll) : epoll_(std::move(epoll)) {}
   UniqueFd epoll_;
-  std::vector<Slot> slots_;  // by fd number
   uint64_t woken_ns_ = 0;
+  std::vector<Slot> slots_;  // by fd number
 };
 
 }  // namespace outlive::daemon

@@ -19,19 +19,18 @@ namespace outlive::daemon {
 namespace {
 
 // `control` is an inherited one (taking_over) or new.
-Result<int> run(const Options& options, const Result<Config>& config, machine::Control& control,
-                bool taking_over, StoredFds stored, std::vector<std::string> words) {
-  if (!config) return config.error();
-  set_log_level(config->log_level);
-  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*config, stored));
-  WorkerInput input{*config,     setup.runtime,         setup.state_dir,        {},
-                    setup.arena, setup.device_listener, setup.control_listener, setup.lock};
+Result<int> run(const Options& options, const Result<LoadedConfig>& loaded,
+                machine::Control& control, bool taking_over, StoredFds stored,
+                std::vector<std::string> words) {
+  if (!loaded) return loaded.error();
+  set_log_level(loaded->config.log_level);
+  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(loaded->config, stored));
+  WorkerInput input = setup.worker_input(options, *loaded);
   setup.hand_on(std::move(stored), control, input);
   files::register_default_handlers(input.handlers);
-  if (!taking_over) setup.leave(control);
+  if (!taking_over) TRY(setup.leave(control, loaded->text));
   find_out_once();
-  const machine::Confinement confinement =
-      TRY(prepare_confinement(setup, options, input.config, control));
+  const auto confinement = TRY(prepare_confinement(setup, options, input.config, control));
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
   keeper.taking_over = taking_over;
   keeper.worker_main = [&](machine::WorkerContext& context) {
@@ -42,9 +41,9 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
   return machine::run_keeper(control, std::move(keeper));
 }
 
-Result<int> start(const Options& options, const Result<Config>& config,
-                  std::vector<std::string> words) {
-  std::optional<machine::Control> control = TRY(inherited_control());
+Result<int> start(const Options& options, const Result<LoadedConfig>& config,
+                  InheritedControl& inherited, std::vector<std::string> words) {
+  std::optional<machine::Control> control = TRY(std::move(inherited));
   const bool taking_over = control.has_value();
   StoredFds stored = TRY(taking_over ? StoredFds() : StoredFds::take());  // numbers are free yet
   if (!taking_over) control = TRY(machine::Control::create());
@@ -67,12 +66,13 @@ int main(int argc, char** argv) {
   }
   daemon::Options options;
   if (const auto code = daemon::parse_options(argc, argv, options)) return *code;
-  const Result<daemon::Config> config = daemon::load_config(options);
+  daemon::InheritedControl control = daemon::inherited_control();
+  const auto config = daemon::load_config(options, daemon::config_in_force(options, control));
   if (!options.rehearse.empty()) return daemon::rehearse(options.rehearse, config);
   if (config && options.check_config) return EXIT_SUCCESS;
-  const Result<int> result = config && !options.check_image.empty()
-                                 ? daemon::check_image(options.check_image)
-                                 : daemon::start(options, config, {argv, argv + argc});
+  const bool check = config && !options.check_image.empty();
+  const Result<int> result = check ? daemon::check_image(options.check_image)
+                                   : daemon::start(options, config, control, {argv, argv + argc});
   if (result) return *result;
   log_error("{}", result.error().text());
   if (!config) return 2;

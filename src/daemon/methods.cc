@@ -77,6 +77,8 @@ Methods::Method Methods::find(std::string_view name) {
       {"KhoSave", &Methods::kho_save},
 #endif
       {"Fsck", &Methods::fsck},
+      {"Reload", &Methods::reload},
+      {"Metrics", &Methods::metrics},
   };
   for (const auto& [known, method] : kMethods) {
     if (name == known) return method;

@@ -8,6 +8,7 @@
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
 //   methods_host.cc      Reboot
+//   methods_operate.cc   Reload, Metrics
 //   methods_debug.cc     KhoDump, KhoSave (only with OUTLIVE_KHO_DEBUG)
 //   methods_fsck.cc      Fsck
 #pragma once
@@ -83,6 +84,8 @@ class Methods {
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> kho_dump(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> kho_save(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> reload(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> metrics(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> fsck(const luo::Caller&, const Json&, Waiting&);
 
   Result<std::optional<Json>> start_update(const luo::Caller& caller, const Json& parameters,

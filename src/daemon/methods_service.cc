@@ -136,7 +136,8 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
         parts_.core.services().read_blob(service->previous_spec, service->previous_spec_size);
     waiting.spec = TRY(parse_spec(text));
   } else {
-    waiting.spec = supervisor_.spec_of(*service);
+    // A configuration that was reloaded since then counts from here on.
+    waiting.spec = supervisor_.configured_spec(*service).value_or(supervisor_.spec_of(*service));
     using Texts = std::optional<std::vector<std::string>>;
     const auto argv = TRY(wire::param<Texts>(parameters, "argv"));
     if (argv) waiting.spec.argv = *argv;
@@ -145,6 +146,7 @@ Result<std::optional<Json>> Methods::start_update(const luo::Caller& caller, con
     using Text = std::optional<std::string>;
     const auto cwd = TRY(wire::param<Text>(parameters, "cwd"));
     if (cwd) waiting.spec.cwd = *cwd;
+    if (argv || env || cwd) waiting.spec.configured = false;  // an operator's own from now on
     const auto policy = TRY(wire::param<Text>(parameters, "policy"));
     if (policy) waiting.spec.policy = *policy;
     using Number = std::optional<uint64_t>;

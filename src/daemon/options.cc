@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/sys.h"
+
 namespace outlive::daemon {
 namespace {
 
@@ -81,8 +83,29 @@ machine::KeeperOptions keeper_options(const Options& options, const Config& conf
   return keeper;
 }
 
-Result<Config> load_config(const Options& options) {
-  Config config = TRY(read_config(config_path(options), !options.config.empty()));
+Result<ConfigText> read_config_text(const Options& options) {
+  const bool given = !options.config.empty();
+  ConfigText result{config_path(options), {}};
+  Result<std::string> text = sys::read_file(result.path);
+  if (!text && text.error().code == ENOENT && !given) return result;
+  if (!text) return std::move(text).context("configuration").take_error();
+  result.text = std::move(*text);
+  return result;
+}
+
+Result<LoadedConfig> load_config(const Options& options, std::optional<std::string> in_force) {
+  LoadedConfig loaded;
+  if (in_force) {
+    loaded.text = {"(the configuration in force)", std::move(*in_force)};
+  } else {
+    loaded.text = TRY(read_config_text(options));
+  }
+  loaded.config = TRY(config_of(options, loaded.text));
+  return loaded;
+}
+
+Result<Config> config_of(const Options& options, const ConfigText& text) {
+  Config config = TRY(parse_config(text.text, text.path));
   if (!options.runtime_dir.empty()) config.runtime_dir = options.runtime_dir;
   if (!options.state_dir.empty()) config.state_dir = options.state_dir;
   if (!options.log_level.empty() && !parse_log_level(options.log_level, &config.log_level)) {

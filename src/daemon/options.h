@@ -25,8 +25,22 @@ struct Options {
 std::optional<int> parse_options(int argc, char** argv, Options& options);
 // The file that is read, whether it is there or not.
 std::string config_path(const Options& options);
-// The file, overridden by the options, and checked as a whole.
-Result<Config> load_config(const Options& options);
+// The file as it is: "" when it is absent at the default place.
+struct ConfigText {
+  std::string path;
+  std::string text;
+};
+Result<ConfigText> read_config_text(const Options& options);
+// What it says, overridden by the options, and checked as a whole. EINVAL: file, line and key.
+Result<Config> config_of(const Options& options, const ConfigText& text);
+
+struct LoadedConfig {
+  ConfigText text;
+  Config config;
+};
+// What this process starts with: the text that is in force already (of a binary that takes over),
+// else the file.
+Result<LoadedConfig> load_config(const Options& options, std::optional<std::string> in_force);
 
 // What the keeper goes by; `words` are the command line's, which the next binary gets.
 machine::KeeperOptions keeper_options(const Options& options, const Config& config,

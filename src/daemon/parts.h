@@ -23,6 +23,7 @@ namespace outlive::daemon {
 
 class HostUpdate;
 class Ledger;
+class Reloader;
 class SelfUpdate;
 
 // What the last attach put right, and with it nobody else ever will.
@@ -60,6 +61,8 @@ struct Parts {
   SelfUpdate* self_update = nullptr;
   HostUpdate* host_update = nullptr;
   Ledger* ledger = nullptr;
+  Reloader* reloader = nullptr;
+  std::function<std::string()> metrics = {};  // as text
 
   TurnTimes turns = {};
   RefusalLog refusals = {};

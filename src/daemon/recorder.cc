@@ -14,7 +14,13 @@ Recorder::~Recorder() {
 Status Recorder::open(kho::Arena& arena, const std::vector<RegionConfig>& regions) {
   kho::ReserveMem reserved = TRY(kho::ReserveMem::open(arena));
   for (const RegionConfig& one : regions) {
-    TRY(reserved.reserve(one.name, one.size, one.align).context("reserve-mem '{}'", one.name));
+    // One of the life before keeps what it was made with, whatever the configuration says by now.
+    const bool inherited = reserved.find(one.name).has_value();
+    const auto region = reserved.reserve(one.name, one.size, one.align);
+    if (!region && !inherited) {
+      return fail(region.error().code, "reserve-mem '{}': {}", one.name, region.error().message);
+    }
+    if (!region) log_warning("{}: it stays as it is", region.error().message);
   }
   const auto region = TRY(reserved.reserve(abi::kRecorderRegion, kRecorderSize));
   std::byte* bytes = arena.at(region.start, region.size);

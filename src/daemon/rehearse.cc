@@ -72,7 +72,7 @@ std::string warm() {
 
 }  // namespace
 
-int rehearse(const std::string& words, const Result<Config>& config) {
+int rehearse(const std::string& words, const Result<LoadedConfig>& config) {
   set_log_role("rehearsal");
   const Result<Words> parsed = parse(words);
   if (!parsed) {

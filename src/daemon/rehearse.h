@@ -8,11 +8,11 @@
 
 #include <string>
 
-#include "daemon/config.h"
+#include "daemon/options.h"
 
 namespace outlive::daemon {
 
 // `words`: "IMAGE,RESULT,NONCE". Answers into the pipe; the exit code.
-int rehearse(const std::string& words, const Result<Config>& config);
+int rehearse(const std::string& words, const Result<LoadedConfig>& config);
 
 }  // namespace outlive::daemon

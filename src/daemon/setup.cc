@@ -155,7 +155,12 @@ void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInp
   input.fd_store = use_fd_store(input.config.fd_store, used_before);
 }
 
-void Setup::leave(const machine::Control& control) const {
+WorkerInput Setup::worker_input(const Options& options, const LoadedConfig& loaded) const {
+  return {options, loaded.text.text, loaded.config,    runtime, state_dir, {},
+          arena,   device_listener,  control_listener, lock};
+}
+
+Status Setup::leave(machine::Control& control, const ConfigText& text) const {
   using machine::Takeover;
   abi::TakeoverBlock& block = control.block().takeover;
   block.arena_fd = arena.get();
@@ -165,6 +170,7 @@ void Setup::leave(const machine::Control& control) const {
   Takeover::set_text(block.runtime_dir, runtime.path);
   Takeover::set_text(block.state_dir, state_dir);
   Takeover::set_text(block.from, OUTLIVE_VERSION);
+  return control.keep_config(text.text);
 }
 
 Result<Setup> Setup::inherit(const machine::Control& control) {
@@ -197,13 +203,27 @@ Status arm_from_environment() {
   return {};
 }
 
-Result<std::optional<machine::Control>> inherited_control() {
+InheritedControl inherited_control() {
   const char* number = getenv(abi::kTakeoverVariable);
   if (number == nullptr) return std::optional<machine::Control>();
   const BorrowedFd memory(atoi(number));
   unsetenv(abi::kTakeoverVariable);
   machine::Control control = TRY(machine::Control::inherit(memory).context("takeover"));
   return std::optional(std::move(control));
+}
+
+std::optional<std::string> config_in_force(const Options& options,
+                                           const InheritedControl& control) {
+  if (control && *control) {
+    Result<std::string> kept = (*control)->kept_config();
+    return kept ? std::optional(kept.take()) : std::nullopt;
+  }
+  const char* number = getenv(abi::kRehearsalConfigVariable);
+  if (options.rehearse.empty() || number == nullptr) return std::nullopt;
+  const UniqueFd file(atoi(number));
+  // The copy of the descriptor shares its position with the keeper's.
+  Result<std::string> text = sys::read_file(fmt::format("/proc/self/fd/{}", file.get()));
+  return text ? std::optional(text.take()) : std::nullopt;
 }
 
 }  // namespace outlive::daemon

@@ -25,8 +25,9 @@ struct Setup {
   static Result<Setup> inherit(const machine::Control& control);
   // What the worker has to know of the service manager's fd store.
   void hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const;
-  // Notes it for the binary after this one.
-  void leave(const machine::Control& control) const;
+  WorkerInput worker_input(const Options& options, const LoadedConfig& loaded) const;
+  // Notes it for the binary after this one, and keeps the text of the configuration.
+  Status leave(machine::Control& control, const ConfigText& text) const;
 
   wire::RuntimeDir runtime;
   std::string state_dir;
@@ -45,7 +46,12 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
 
 // The control block of the binary that executed this one, which is to take over from it; nullopt:
 // this one was started by anybody else. Takes it out of the environment.
-Result<std::optional<machine::Control>> inherited_control();
+using InheritedControl = Result<std::optional<machine::Control>>;
+InheritedControl inherited_control();
+
+// The text of the configuration in force in the outlived that executed this one, to take over from
+// it or to rehearse that; nullopt: there is none, the file counts.
+std::optional<std::string> config_in_force(const Options& options, const InheritedControl& control);
 
 // What every worker, a clone of this process, starts with the answers of.
 void find_out_once();

@@ -131,15 +131,35 @@ void Supervisor::start() {
   parts_->core.updates().resume();
 }
 
-void Supervisor::start_configured() {
-  const luo::Caller self{geteuid(), getegid(), getpid(), 0, 0};
-  for (const ServiceConfig& one : parts_->config.services) {
-    if (parts_->core.services().find(self, one.name) != nullptr) continue;
-    NewService service{one.name, one.spec, {0, 0}};
-    service.spec.configured = true;
-    const auto started = run(self, std::move(service));
-    if (!started) log_error("service '{}': {}", one.name, started.error().message);
+Status Supervisor::start_configured(const ServiceConfig& wanted) {
+  if (presence(wanted.name) != Presence::kNone && presence(wanted.name) != Presence::kEnded) {
+    return {};
   }
+  const luo::Caller self{geteuid(), getegid(), getpid(), 0, 0};
+  NewService service{wanted.name, wanted.spec, {0, 0}};
+  service.spec.configured = true;
+  TRY(run(self, std::move(service)));
+  return {};
+}
+
+Supervisor::Presence Supervisor::presence(std::string_view name) {
+  const luo::Caller self{geteuid(), getegid(), getpid(), 0, 0};
+  const abi::ServiceSlot* service = parts_->core.services().find(self, name);
+  if (service == nullptr || service->uid != self.uid) return Presence::kNone;
+  const ServiceState state = state_of(*service);
+  if (state == ServiceState::kStopped || state == ServiceState::kFailed) return Presence::kEnded;
+  return spec_of(*service).configured ? Presence::kConfigured : Presence::kOwn;
+}
+
+std::optional<ServiceSpec> Supervisor::configured_spec(const abi::ServiceSlot& service) const {
+  if (service.uid != geteuid() || !spec_of(service).configured) return std::nullopt;
+  for (const ServiceConfig& one : parts_->config.services) {
+    if (one.name != service.name) continue;
+    ServiceSpec spec = one.spec;
+    spec.configured = true;
+    return spec;
+  }
+  return std::nullopt;
 }
 
 // ---- run

@@ -35,8 +35,15 @@ class Supervisor final : public luo::UpdateHost {
   void bind(Parts& parts, Device& device);
   // What the records say runs; children that no record names are killed. Then the updates resume.
   void start();
-  // Starts what the configuration names and no record has.
-  void start_configured();
+  // Starts one that the configuration names; one that has ended for good, too. Nothing happens when
+  // there is one of that name.
+  Status start_configured(const ServiceConfig& service);
+  // What there is of a service of outlived's own user: nothing, one that has ended for good, one as
+  // the configuration had it, one with a specification of an operator's.
+  enum class Presence { kNone, kEnded, kConfigured, kOwn };
+  Presence presence(std::string_view name);
+  // What the configuration says now about a service that was started from it; nullopt: nothing.
+  std::optional<ServiceSpec> configured_spec(const abi::ServiceSlot& service) const;
 
   struct NewService {
     std::string name;
@@ -92,7 +99,7 @@ class Supervisor final : public luo::UpdateHost {
   void drop_generation(const abi::ServiceSlot& service, uint64_t generation) override;
   void start_anew(abi::ServiceSlot& service) override;
   void progress(const abi::UpdateSlot& update) override { observer.update_progress(update); }
-  void over(const abi::UpdateSlot& update) override { observer.update_over(update); }
+  void over(const abi::UpdateSlot& update) override;
   void idle(abi::ServiceSlot& service) override;
 
  private:

@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "daemon/device.h"
 #include "daemon/supervisor.h"
+#include "daemon/totals.h"
 
 namespace outlive::daemon {
 
@@ -107,6 +108,11 @@ bool Supervisor::alive(const abi::ProcessWords& process) {
 
 void Supervisor::drop_generation(const abi::ServiceSlot& service, uint64_t generation) {
   device_->drop_generation(parts_->core.services().address_of(service), generation);
+}
+
+void Supervisor::over(const abi::UpdateSlot& update) {
+  count_update(parts_->control.operators().totals, update);
+  observer.update_over(update);
 }
 
 void Supervisor::idle(abi::ServiceSlot& service) {

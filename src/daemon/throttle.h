@@ -38,6 +38,8 @@ class Throttle {
   // `percent` of the time for each; 100: nobody ever waits.
   explicit Throttle(uint64_t percent) : percent_(percent) {}
 
+  void set_share(uint64_t percent) { percent_ = percent; }
+
   // A user has something to say.
   void heard(uint64_t uid, uint64_t now_ns);
   // Is somebody else there? Otherwise nothing need be charged.
@@ -57,7 +59,7 @@ class Throttle {
   void fill(Bucket& bucket, uint64_t now_ns) const;
   void forget_full(uint64_t now_ns);
 
-  const uint64_t percent_;
+  uint64_t percent_;
   std::unordered_map<uint64_t, Bucket> buckets_;  // of whom something was charged
   // The last one who was heard of, and the last one before who was somebody else.
   uint64_t last_uid_ = 0;

@@ -18,8 +18,9 @@
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
 #include "daemon/new_table.h"
-#include "daemon/rebooter.h"
+#include "daemon/operators.h"
 #include "daemon/recorder.h"
+#include "daemon/reloader.h"
 #include "daemon/saved_image.h"
 #include "daemon/self_update.h"
 #include "daemon/watchdog.h"
@@ -102,9 +103,9 @@ class Worker {
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<SelfUpdate> self_update_;
+  std::unique_ptr<Operators> operators_;
   std::unique_ptr<HostUpdate> host_update_;
-  std::unique_ptr<Rebooter> rebooter_;  // on-finish-failure
-  std::vector<UniqueFd> found_;         // accepted connections of a dead worker
+  std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
   LeakLedger corrected_;
@@ -284,11 +285,6 @@ Status Worker::start() {
   parts_->self_update = self_update_.get();
   host_update_ = std::make_unique<HostUpdate>(*parts_);
   parts_->host_update = host_update_.get();
-  const Config& config = input_.config;
-  rebooter_ = std::make_unique<Rebooter>(
-      control_, *launches_, "on-finish-failure",
-      config.on_finish_failure == "reboot" ? config.reboot_command : std::vector<std::string>(),
-      config.reboot_timeout_ns);
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
     const Status finalized = ledger_->finalize(parts_->now());
@@ -301,6 +297,7 @@ Status Worker::start() {
   core_->leases().load();
   TRY(server_->start(input_.control_listener));
   store_->resume(core_->records(), store_base());
+  operators_ = std::make_unique<Operators>(*parts_, input_, supervisor_, *device_);
   TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
   if (context_.inner_keeper.valid()) {
     TRY(loop_->add(context_.inner_keeper, EPOLLIN, [this](uint32_t) { context_.keeper_turn(); }));
@@ -315,7 +312,7 @@ Status Worker::start() {
   found_.clear();
   reap();
   supervisor_.start();
-  supervisor_.start_configured();
+  operators_->start();
   tell_of_keeper();
   return {};
 }
@@ -408,10 +405,10 @@ Status Worker::turn() {
   }
   closer_->tick(parts_->now());
   host_update_->turn();
-  if (core_->updates().any_finish_failed()) rebooter_->turn(now);
   if (self_update_->tick()) server_->self_update_changed();
   ledger_->keep();
   parts_->turns.note(parts_->now() - loop_->woken_ns());
+  operators_->tick(now);
   return {};
 }
 
@@ -434,6 +431,7 @@ int Worker::run() {
     static_cast<void>(gone);
   }
   store_->clear(core_->records());
+  operators_->end();
   log_notice("stopped");
   return 0;
 }
@@ -442,6 +440,8 @@ int Worker::run() {
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
+  input.config = take_config(context.control, input.options, std::move(input.config));
+  set_log_level(input.config.log_level);
   const Config& config = input.config;
   const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason),

@@ -11,6 +11,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/config.h"
+#include "daemon/options.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 #include "wire/runtime_dir.h"
@@ -19,6 +20,8 @@ namespace outlive::daemon {
 
 // What main() opened before the first clone; the fds are in the shared table for good.
 struct WorkerInput {
+  Options options;
+  std::string config_text;  // what `config` was read from
   Config config;
   wire::RuntimeDir runtime;
   std::string state_dir;

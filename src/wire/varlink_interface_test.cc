@@ -27,9 +27,9 @@ TEST(VarlinkInterface, ReadsOurOwn) {
   const auto ours = VarlinkInterface::parse(abi::kOrchestratorVarlink);
   ASSERT_TRUE(ours) << ours.error().text();
   EXPECT_EQ(ours->name(), abi::kOrchestratorInterface);
-  for (const char* method :
-       {"Run", "Update", "Rollback", "Plan", "Status", "ListSessions", "ListFiles", "ListServices",
-        "ListRegions", "ListUpdates", "Timeline", "Log", "Stop", "KhoDump", "Fsck"}) {
+  for (const char* method : {"Run", "Update", "Rollback", "Plan", "Status", "ListSessions",
+                             "ListFiles", "ListServices", "ListRegions", "ListUpdates", "Timeline",
+                             "Log", "Stop", "KhoDump", "Fsck", "Reload", "Metrics"}) {
     EXPECT_TRUE(ours->has_method(method)) << method;
   }
   for (const char* name : {abi::kErrorNotFound, abi::kErrorPermissionDenied, abi::kErrorBusy,

@@ -83,11 +83,6 @@ def test(world):
     expect(world, update(world, broken(world, "hang-rehearsal")), REFUSED, "not ready within 3000 ms")
     expect(world, update(world, broken(world, "version")), REFUSED, "outlive-arena-v99")
     equal(world.status()["pid_worker"], worker, "the worker")
-    # The configuration is read by the new one: a bad one is seen before anything happens.
-    world.write("outlive.toml", "[outlived]\nnonsense = 1\n")
-    expect(world, world.outlive("update", "outlived"), REFUSED, "nonsense")
-    world.write("outlive.toml", CONFIG)
-    equal(world.status()["pid_worker"], worker, "the worker")
 
     # After the exec: back to the old binary, by the old spare.
     for number, (how, reason) in enumerate([("exec", "signal 6"), ("worker", "its worker"),

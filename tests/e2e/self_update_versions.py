@@ -4,7 +4,7 @@ which the version before is refused, and this one goes on."""
 import os
 
 import protocol as p
-from harness import Skipped, check, contains, equal, main, wait_for
+from harness import Skipped, check, contains, equal, free_port, main, wait_for
 from killed import Load
 
 REFUSED = 4
@@ -24,6 +24,21 @@ def update(world, path):
     equal(done.code, 0, f"update to {path}: {done.out}{done.err}")
     exe = os.readlink(f"/proc/{world.status()['pid_keeper']}/exe")
     equal(os.path.realpath(exe), os.path.realpath(path), "what runs")
+
+
+def operators_words(world, path, new):
+    """The version before keeps neither the configuration nor the metrics' listener: it closes them, and
+    their numbers go to others. This one goes on from the file, and takes nobody's descriptor for them."""
+    if path == new:
+        equal(world.json("fsck")["findings"], [], "fsck")
+        equal(world.json("reload")["applied"], [], "the configuration in force is the file's")
+        listen = f'[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
+        world.write("outlive.toml", listen)
+        equal(len(world.json("reload")["applied"]), 1, "applied")
+        update(world, new)  # and between two that keep them
+        equal(world.json("reload")["applied"], [], "the configuration is still in force")
+        equal(world.json("fsck")["findings"], [], "fsck")
+        world.write("outlive.toml", CONFIG)
 
 
 def test(world):
@@ -47,6 +62,7 @@ def test(world):
         wait_for("requests to be answered", lambda: all(
             load.rounds > rounds or load.failure for load, rounds in zip(loads, before)))
         equal(session.files(), list(range(1, 20)), "files")
+        operators_words(world, path, new)
     equal(world.status()["format"], "outlive-records-v1", "the format, as it was found")
 
     # On probation the version before may have to come back: not yet.

@@ -6,6 +6,23 @@
 
 namespace outlive::machine {
 
+namespace {
+
+constexpr uint64_t kMostKept = (uint64_t{1} << abi::kKeptNumberBits) - 1;
+
+uint64_t word_of(BorrowedFd file, const struct stat& facts) {
+  static_assert(abi::kKeptNumberBits + abi::kKeptInodeBits == 64);
+  return uint64_t{facts.st_ino} << abi::kKeptNumberBits | static_cast<uint64_t>(file.get());
+}
+
+Result<uint64_t> kept_word(BorrowedFd file) {
+  if (static_cast<uint64_t>(file.get()) > kMostKept) return fail(EMFILE, "fd {}", file.get());
+  const struct stat facts = TRY(sys::fstat(file));
+  return word_of(file, facts);
+}
+
+}  // namespace
+
 ChildExit ChildExit::from_packed(pid_t pid, int64_t packed) {
   return ChildExit{pid, static_cast<int>(packed >> 32), static_cast<int>(packed & 0xffffffff)};
 }
@@ -159,7 +176,8 @@ std::vector<BorrowedFd> Control::held_fds() const {
   const abi::ControlBlock& block = *block_;
   add(memory_.get());
   for (const int64_t number :
-       {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd)}) {
+       {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd),
+        int64_t{config_file().get()}, int64_t{metrics_listener().get()}}) {
     add(number);
   }
   for (const int32_t* word :
@@ -182,6 +200,53 @@ std::vector<BorrowedFd> Control::held_fds() const {
     add(load_word(entry.gate_fd));
   }
   return list;
+}
+
+// Not by base/sys: a failure would make outlived close what it needs.
+BorrowedFd Control::kept(const uint64_t& word, mode_t type) const {
+  const uint64_t value = load_word(word);
+  const BorrowedFd file(static_cast<int>(value & kMostKept));
+  struct stat own {};
+  struct stat facts {};
+  if (value == 0 || ::fstat(file.get(), &facts) != 0 || ::fstat(memory_.get(), &own) != 0)
+    return {};
+  const bool same = (facts.st_mode & S_IFMT) == type && word_of(file, facts) == value;
+  // Inodes tell memory files from each other, and not from files of another file system.
+  return same && (type != S_IFREG || facts.st_dev == own.st_dev) ? file : BorrowedFd();
+}
+
+Status Control::keep_config(std::string_view text) {
+  UniqueFd file = TRY(sys::memfd_create("outlive-config", 0));
+  TRY(sys::write_all(file, text));
+  const uint64_t word = TRY(kept_word(file));
+  const UniqueFd before(config_file().get());
+  abi::OperatorWords& words = block_->operators;
+  store_word(words.config_number, words.config_number + 1);
+  // From here on this one is in force. Killed before it, the new file is an orphan; after it, the
+  // old one.
+  static_cast<void>(file.release());
+  store_word(words.config_file, word);
+  return {};
+}
+
+Result<std::string> Control::kept_config() const {
+  const BorrowedFd file = config_file();
+  if (!file.valid()) return fail(ENOENT, "no configuration is kept");
+  const struct stat facts = TRY(sys::fstat(file));
+  std::string text(static_cast<size_t>(facts.st_size), '\0');
+  const ssize_t got = ::pread(file.get(), text.data(), text.size(), 0);
+  if (got != static_cast<ssize_t>(text.size())) return fail(EIO, "the kept configuration is short");
+  return text;
+}
+
+Result<UniqueFd> Control::keep_metrics_listener(UniqueFd listener) {
+  uint64_t word = 0;
+  if (listener) word = TRY(kept_word(listener));
+  UniqueFd before(metrics_listener().get());
+  // The word first: killed here, the one before is an orphan.
+  static_cast<void>(listener.release());
+  store_word(block_->operators.metrics_file, word);
+  return before;
 }
 
 abi::ChildEntry* Control::find_entry(pid_t pid) const {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "abi/control_block.h"
@@ -100,6 +101,16 @@ class Control {
     return last == abi::DeathKind::kOutside ? 4 : 2;
   }
   void wake_keeper() const { wake(keeper_wake_); }
+  abi::OperatorWords& operators() const { return block_->operators; }
+  // The text of the configuration in force: of the table, so deaths of worker and keeper and an
+  // exec leave it. Replaced as a whole, or not at all.
+  Status keep_config(std::string_view text);
+  Result<std::string> kept_config() const;  // ENOENT: none
+  BorrowedFd config_file() const { return kept(block_->operators.config_file, S_IFREG); }
+  // Listener of the metrics; invalid: none.
+  BorrowedFd metrics_listener() const { return kept(block_->operators.metrics_file, S_IFSOCK); }
+  // Takes it (invalid: none from now on), and gives the one before.
+  Result<UniqueFd> keep_metrics_listener(UniqueFd listener);
 
   // --- keeper's side -----------------------------------------------------------------------------
   void wake_worker() const { wake(worker_wake_); }
@@ -120,6 +131,8 @@ class Control {
  private:
   Control() = default;
   Status map();
+  // The file that a word of abi/operator_words.h names; invalid: none.
+  BorrowedFd kept(const uint64_t& word, mode_t type) const;
   static void wake(BorrowedFd fd);
   static void drain(BorrowedFd fd);
 

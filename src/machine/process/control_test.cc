@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
+
+#include "base/sys.h"
 
 namespace outlive::machine {
 namespace {
@@ -17,6 +20,50 @@ abi::ChildEntry& add_child(Control& control, pid_t pid) {
   entry->exit_slot = 0;
   store_word(entry->pid, int64_t{pid});
   return *entry;
+}
+
+TEST(Control, TheConfigurationIsReplacedAsAWhole) {
+  Control control = Control::create().take();
+  EXPECT_EQ(control.kept_config().error().code, ENOENT);
+  for (const char* text : {"", "[limits]\nfds = 100\n", "short"}) {
+    ASSERT_TRUE(control.keep_config(text));
+    ASSERT_TRUE(control.kept_config());
+    EXPECT_EQ(*control.kept_config(), text);
+  }
+  EXPECT_EQ(control.operators().config_number, 3u);
+  const std::vector<BorrowedFd> held = control.held_fds();
+  EXPECT_EQ(std::ranges::count(held, control.config_file()), 1) << "a new worker would close it";
+}
+
+// As an outlived does that doesn't know of it, and hands the number to a client's file.
+TEST(Control, ANumberThatBecameAnothersIsNotTheConfiguration) {
+  Control control = Control::create().take();
+  EXPECT_FALSE(control.config_file().valid());
+  ASSERT_TRUE(control.keep_config("kept"));
+  const UniqueFd kept(control.config_file().get());
+  const UniqueFd other = sys::memfd_create("outlive-config", 0).take();
+  ASSERT_EQ(::dup2(other.get(), kept.get()), kept.get());
+  EXPECT_FALSE(control.config_file().valid());
+  EXPECT_EQ(control.kept_config().error().code, ENOENT);
+  EXPECT_EQ(std::ranges::count(control.held_fds(), BorrowedFd(kept)), 0);
+  // And it isn't closed, when there is a new text.
+  ASSERT_TRUE(control.keep_config("again"));
+  EXPECT_TRUE(sys::get_fd_flags(kept));
+  EXPECT_EQ(*control.kept_config(), "again");
+}
+
+TEST(Control, TheMetricsListener) {
+  Control control = Control::create().take();
+  EXPECT_FALSE(control.metrics_listener().valid());
+  auto pair = sys::socketpair(SOCK_STREAM).take();
+  const int number = pair.first.get();
+  ASSERT_TRUE(control.keep_metrics_listener(std::move(pair.first)));
+  EXPECT_EQ(control.metrics_listener().get(), number);
+  EXPECT_EQ(std::ranges::count(control.held_fds(), BorrowedFd(number)), 1);
+  const Result<UniqueFd> before = control.keep_metrics_listener({});
+  ASSERT_TRUE(before);
+  EXPECT_EQ(before->get(), number);
+  EXPECT_FALSE(control.metrics_listener().valid());
 }
 
 TEST(Control, AnExitIsPeekedUntilItIsPopped) {

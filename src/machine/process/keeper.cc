@@ -124,6 +124,7 @@ void KeeperProcess::turn() {
   beat();
   control_.drain_keeper_wake();
   read_signals();
+  follow_config();
   check_worker();  // first: everybody waits for it
   if (end_code_) return;
   check_takeover();
@@ -178,6 +179,21 @@ void KeeperProcess::read_signals() {
       }
     }
   }
+}
+
+void KeeperProcess::follow_config() {
+  const abi::KeeperWords& words = control_.operators().keeper;
+  const uint64_t number = load_word(words.number);
+  if (number == 0 || number == followed_) return;
+  followed_ = number;
+  options_.most_deaths = static_cast<unsigned>(load_word(words.worker_deaths));
+  deaths_.set_most(options_.most_deaths);
+  set_log_level(static_cast<LogLevel>(load_word(words.log_level)));
+  TakeoverOptions& takeover = options_.takeover;
+  takeover.rehearsal_timeout_ns = load_word(words.rehearsal_timeout_ns);
+  takeover.stop_timeout_ns = load_word(words.stop_timeout_ns);
+  takeover.ready_timeout_ns = load_word(words.ready_timeout_ns);
+  takeover.probation_ns = load_word(words.probation_ns);
 }
 
 void KeeperProcess::end_everything() {

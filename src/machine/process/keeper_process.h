@@ -35,6 +35,9 @@ class KeeperProcess {
   int rest_ms() const;
   void wait(int timeout_ms);
   void read_signals();
+  // What the worker has reloaded for us.
+  void follow_config();
+  uint64_t followed_ = 0;  // KeeperWords::number
 
   // --- the worker (keeper_worker.cc) ---
   void start_worker();

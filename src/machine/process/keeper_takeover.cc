@@ -71,9 +71,9 @@ void KeeperProcess::start_rehearsal() {
   const uint64_t now = system_clock().now_ns();
   store_word(block.deadline_ns, now + options_.takeover.rehearsal_timeout_ns);
   if (!takeover_.move(State::kAsked, State::kRehearsing)) return;
-  Result<Rehearsal> started = Rehearsal::start(BorrowedFd(static_cast<int>(block.binary_fd)),
-                                               BorrowedFd(static_cast<int>(block.image_fd)),
-                                               own_fds(), options_.takeover.argv);
+  Result<Rehearsal> started = Rehearsal::start(
+      BorrowedFd(static_cast<int>(block.binary_fd)), BorrowedFd(static_cast<int>(block.image_fd)),
+      control_.config_file(), own_fds(), options_.takeover.argv);
   if (!started) {
     refuse_takeover(started.error().code, started.error().message);
     return;

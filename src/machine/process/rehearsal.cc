@@ -17,7 +17,7 @@ namespace outlive::machine {
 namespace {
 
 [[noreturn]] void run_rehearsal(pid_t keeper, BorrowedFd binary, BorrowedFd image,
-                                BorrowedFd output, const std::string& nonce,
+                                BorrowedFd config, BorrowedFd output, const std::string& nonce,
                                 const std::vector<BorrowedFd>& hidden,
                                 const std::vector<std::string>& argv) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -25,6 +25,11 @@ namespace {
   // Of our own table.
   for (const BorrowedFd fd : hidden) static_cast<void>(sys::set_cloexec(fd, true));
   if (!sys::set_cloexec(image, false) || !sys::set_cloexec(output, false)) ::_exit(75);
+  if (config.valid() &&
+      (!sys::set_cloexec(config, false) ||
+       ::setenv(abi::kRehearsalConfigVariable, std::to_string(config.get()).c_str(), 1) != 0)) {
+    ::_exit(75);
+  }
   const std::string what = fmt::format("{},{},{}", image.get(), output.get(), nonce);
   std::vector<char*> words;
   for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
@@ -48,7 +53,7 @@ std::string_view take_word(std::string_view* text) {
 
 }  // namespace
 
-Result<Rehearsal> Rehearsal::start(BorrowedFd binary, BorrowedFd image,
+Result<Rehearsal> Rehearsal::start(BorrowedFd binary, BorrowedFd image, BorrowedFd config,
                                    const std::vector<BorrowedFd>& hidden,
                                    const std::vector<std::string>& argv) {
   uint64_t random[2] = {0, 0};
@@ -60,7 +65,9 @@ Result<Rehearsal> Rehearsal::start(BorrowedFd binary, BorrowedFd image,
   const pid_t keeper = ::getpid();
   const pid_t pid = ::fork();
   if (pid == -1) return fail_errno("fork");
-  if (pid == 0) run_rehearsal(keeper, binary, image, pipe.write, rehearsal.nonce, hidden, argv);
+  if (pid == 0) {
+    run_rehearsal(keeper, binary, image, config, pipe.write, rehearsal.nonce, hidden, argv);
+  }
   rehearsal.pid = pid;
   rehearsal.pidfd = TRY(sys::pidfd_open(pid));
   rehearsal.output = std::move(pipe.read);

@@ -29,9 +29,10 @@ struct Rehearsal {
   UniqueFd output;  // not blocking
   std::string nonce;
 
-  // Borrowed; `argv` is this process's own. `hidden`: descriptors that it doesn't get. EAGAIN,
-  // ENOMEM: no process can be had.
-  static Result<Rehearsal> start(BorrowedFd binary, BorrowedFd image,
+  // Borrowed; `argv` is this process's own; `config`: the text of the configuration, invalid: it
+  // reads the file. `hidden`: descriptors that it doesn't get. EAGAIN, ENOMEM: no process can be
+  // had.
+  static Result<Rehearsal> start(BorrowedFd binary, BorrowedFd image, BorrowedFd config,
                                  const std::vector<BorrowedFd>& hidden,
                                  const std::vector<std::string>& argv);
   // Appends what has come, up to kRehearsalLine + kTakeoverWarm bytes in all.

@@ -44,6 +44,7 @@ class DeathHistory {
   // `served`: it had got to WorkerState::kServing. True: too many.
   bool note(uint64_t now_ns, abi::DeathKind kind, bool served);
   void clear();
+  void set_most(uint64_t most) { most_ = most; }
 
  private:
   size_t recent(std::deque<uint64_t>& deaths, uint64_t now_ns) const;
