@@ -108,7 +108,7 @@ void Supervisor::start() {
           const Status opened =
               machine::open_gate(parts_->control, static_cast<pid_t>(service->current.pid));
           static_cast<void>(opened);  // ESRCH: it is gone, its exit comes
-          due_[parts_->core.services().address_of(*service)] = parts_->now() + kSettle;
+          await_start(*service);
         }
         break;
       case ServiceState::kRunning:
@@ -309,10 +309,16 @@ void Supervisor::launched(uint64_t address, const abi::ProcessWords& process,
     log_warning("service '{}': {}", service->name, opened.error().message);
   }
   log_info("service '{}': started, pid {}", service->name, result->pid);
-  const ServiceSpec spec = spec_of(*service);
+  await_start(*service);
+}
+
+// Of a process that runs, maybe since before this worker was there.
+void Supervisor::await_start(const abi::ServiceSlot& service) {
+  const ServiceSpec spec = spec_of(service);
   const uint64_t timeout =
       spec.ready_timeout_ms != 0 ? spec.ready_timeout_ms * 1'000'000 : parts_->config.times.ready;
-  due_[address] = parts_->now() + (spec.notify ? timeout : kSettle);
+  due_[parts_->core.services().address_of(service)] =
+      spec.notify ? service.current.start_ns + timeout : parts_->now() + kSettle;
 }
 
 Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& service,

@@ -107,6 +107,7 @@ class Supervisor final : public luo::UpdateHost {
   void launch(abi::ServiceSlot& service);
   // Closes the log that was opened for it when the launch is done, before the callback.
   void submit(machine::LaunchSpec launch, machine::LaunchQueue::Callback callback);
+  void await_start(const abi::ServiceSlot& service);
   void launched(uint64_t service, const abi::ProcessWords& process,
                 const Result<machine::Launched>& result);
   Result<machine::LaunchSpec> launch_spec(const abi::ServiceSlot& service, const ServiceSpec& spec,

@@ -74,6 +74,12 @@ Status Supervisor::start_successor(abi::ServiceSlot& service, abi::UpdateSlot& u
 void Supervisor::start_anew(abi::ServiceSlot& service) {
   // The commit has let go of sessions of no service, too: their leases begin.
   parts_->core.leases().load();
+  {
+    // No first start: one that fails is tried again, as after a death.
+    luo::Change change(parts_->records());
+    change.set(service.recent_deaths, uint64_t{1});
+    change.commit();
+  }
   launch(service);
 }
 

@@ -175,6 +175,25 @@ def a_death_in_the_middle(world):
     world.stop_outlived()
 
 
+def a_start_that_fails_once(world):
+    """After commit it is like any service that died: it is tried again, by its policy."""
+    marker = world.write("died", "")
+    ports = {name: free_port() for name in NAMES}
+    lines = start(world, ports, {"b": ["--at", f"start=once:{marker}"]})
+    counts = {name: 0 for name in NAMES}
+    lines_serve(lines, counts)
+    os.unlink(marker)
+    done = world.json("reboot", "--soft")
+    check(os.path.exists(marker), "its first start has failed")
+    equal([one["result"] for one in done["services"]], ["updated"] * 3, "results")
+    lines_serve(lines, counts)
+    equal(world.service("b")["restarts"], 1, "restarts")
+    for line in lines.values():
+        line.close()
+    world.expect_clean()
+    world.stop_outlived()
+
+
 def a_death_of_the_worker(world):
     """While one service takes its time in freeze: a cancel, and the next one goes through."""
     gate = world.path("gate")
@@ -220,6 +239,7 @@ def test(world):
     one_cancels_all(world.second("late"), ["--at", "freeze=veto"], "vetoed freeze")
     a_deadline(world.second("hang", "[update]\nfreeze-timeout-ms = 1000\n"))
     a_death_in_the_middle(world.second("death"))
+    a_start_that_fails_once(world.second("start"))
     a_death_of_the_worker(world.second("worker", "[update]\nfreeze-timeout-ms = 60000\n"))
 
 
