@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back abi-diff hostile bench build deb install uninstall format clean
+.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back self-updates abi-diff hostile bench build deb install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
@@ -21,6 +21,7 @@ help:
 	@echo 'make crash-matrix      kill everything everywhere, fail every system call once (SEED=n; docs/testing.md)'
 	@echo 'make mutants    build with planted bugs, and see that the tests catch every one'
 	@echo 'make back-to-back       COUNT=1000 updates in a row under load'
+	@echo 'make self-updates       COUNT=1000 replacements of outlived by itself in a row under load'
 	@echo 'make abi-diff   the same requests to a real kernel and to outlive compat (SEED=n REQUESTS=n)'
 	@echo 'make hostile    a hostile user: every attempt, floods, descriptors that block; others latency meanwhile'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
@@ -79,6 +80,11 @@ back-to-back:
 	@scripts/deps.sh build test
 	@scripts/build.sh outlived outlive_command
 	@COUNT=$(COUNT) python3 -B tests/e2e/back_to_back.py $(BUILD)/bin
+
+self-updates:
+	@scripts/deps.sh build test
+	@scripts/build.sh outlived outlive_command
+	@COUNT=$(COUNT) python3 -B tests/e2e/self_update.py $(BUILD)/bin
 
 abi-diff:
 	@scripts/deps.sh build kernel

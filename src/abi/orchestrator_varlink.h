@@ -209,7 +209,8 @@ method Rollback(request_id: string, name: string) -> (
 # a reply a step (rehearsal, stop, exec, ready). The last one has `result`: "updated", or
 # "rolled back" with the reason. `pause_us`: how long no request was answered. Refused: the rehearsal
 # said no, and nothing has happened. Busy: one is going on, or this file has failed too often (`force`
-# tries it all the same). For root and outlived's own user.
+# tries it all the same). Answered also while everything is held because the worker died too often.
+# For root and outlived's own user.
 method UpdateOutlived(request_id: string, binary: ?string, force: ?bool) -> (
   step: ?string,
   elapsed_us: ?int,

@@ -1,6 +1,7 @@
 #include "daemon/hold_server.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <list>
@@ -12,9 +13,12 @@
 #include "base/sys.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
+#include "daemon/new_binary.h"
 #include "daemon/rebooter.h"
+#include "daemon/self_update_call.h"
 #include "daemon/watchdog.h"
 #include "machine/process/closer.h"
+#include "machine/process/takeover.h"
 #include "wire/message.h"
 #include "wire/varlink.h"
 
@@ -29,9 +33,42 @@ constexpr size_t kMostClients = 64;
 struct Client {
   UniqueFd fd;
   wire::VarlinkFramer framer;
+  std::optional<wire::RequestId> waits = {};  // for the end of this update of outlived
 };
 
-std::string answer(const HoldInput& input, const std::string& message) {
+bool send(const Client& client, const std::string& text) {
+  const Result<size_t> sent = sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT);
+  return sent && *sent == text.size();
+}
+
+// What became of an update of outlived; nullopt: it is going on.
+std::optional<std::string> news_of(const HoldInput& input, const wire::RequestId& request) {
+  const machine::Takeover takeover(input.control);
+  const auto outcome = takeover.outcome_of(request.words);
+  if (!outcome) return std::nullopt;
+  const Result<Json> result = self_update_result(*outcome, takeover);
+  return result ? wire::reply_text(*result) : refused_text(result.error());
+}
+
+// nullopt: the client waits.
+std::optional<std::string> update_outlived(const HoldInput& input, Client& client,
+                                           const Json& parameters) {
+  const Result<ucred> peer = sys::peer_credentials(client.fd);
+  if (!peer) return wire::error_text(peer.error());
+  const Result<SelfUpdateCall> call = self_update_call(peer->uid, parameters);
+  if (!call) return wire::error_text(call.error());
+  const NewBinary wanted{call->request, call->binary, call->force, input.takeover_tries};
+  client.waits = wanted.request;
+  if (auto news = news_of(input, wanted.request)) return news;
+  if (machine::Takeover(input.control).is_current(wanted.request.words)) return std::nullopt;
+  const Status asked = ask_for_binary(input.control, input.arena, wanted, system_clock().now_ns());
+  if (!asked) return refused_text(asked.error());
+  return std::nullopt;
+}
+
+// nullopt: later; empty: it is no call.
+std::optional<std::string> answer(const HoldInput& input, Client& client,
+                                  const std::string& message) {
   static const wire::VarlinkService kAbout{"outlive",
                                            "outlived",
                                            OUTLIVE_VERSION,
@@ -39,12 +76,16 @@ std::string answer(const HoldInput& input, const std::string& message) {
                                            abi::kOrchestratorInterface,
                                            abi::kOrchestratorVarlink};
   const Result<wire::VarlinkCall> call = wire::parse_call(message);
-  if (!call) return {};
+  if (!call) return "";
   if (auto text = wire::introspect(kAbout, *call)) return *text;
-  if (call->method == std::string(abi::kOrchestratorInterface) + ".Metrics") {
+  const std::string prefix = std::string(abi::kOrchestratorInterface) + ".";
+  if (call->method == prefix + "Metrics") {
     return wire::reply_text(Json{{"text", control_metrics(input.control, true)}});
   }
-  if (call->method != std::string(abi::kOrchestratorInterface) + ".Status") {
+  if (call->method == prefix + "UpdateOutlived" && !input.refused) {
+    return update_outlived(input, client, call->parameters);
+  }
+  if (call->method != prefix + "Status") {
     return wire::error_text(input.refused
                                 ? fail(ESTALE, "inherited state refused: {}", input.reason)
                                 : fail(ESTALE, "everything is held: {}", input.reason));
@@ -90,10 +131,10 @@ bool serve(const HoldInput& input, Client& client, machine::Closer& closer) {
     const Result<std::optional<std::string>> message = client.framer.next();
     if (!message) return false;
     if (!*message) return true;
-    const std::string text = answer(input, **message);
-    if (text.empty()) return false;
-    const Result<size_t> sent = sys::send(client.fd, std::as_bytes(std::span(text)), MSG_DONTWAIT);
-    if (!sent || *sent != text.size()) return false;
+    const std::optional<std::string> text = answer(input, client, **message);
+    if (!text) continue;
+    client.waits.reset();
+    if (text->empty() || !send(client, *text)) return false;
   }
 }
 
@@ -117,6 +158,25 @@ class Clients {
       list_.splice(list_.end(), list_, found);
       if (!serve(input, *found, closer_)) drop(found);
     }
+  }
+  void tell_news(const HoldInput& input) {
+    for (auto next = list_.begin(); next != list_.end();) {
+      const auto client = next++;
+      const auto news = client->waits ? news_of(input, *client->waits) : std::nullopt;
+      if (!news) continue;
+      client->waits.reset();
+      if (!send(*client, *news)) drop(client);
+    }
+  }
+  // Their descriptors cross the exec, for the next worker to close: what waits in their queues may
+  // block, and there is no time for that.
+  void hang_up() {
+    for (Client& client : list_) {
+      ::shutdown(client.fd.get(), SHUT_RDWR);
+      static_cast<void>(sys::set_cloexec(client.fd, false));
+      static_cast<void>(client.fd.release());
+    }
+    list_.clear();
   }
   void add_waits(std::vector<pollfd>* waits) const {
     for (const Client& client : list_) waits->push_back({client.fd.get(), POLLIN, 0});
@@ -146,6 +206,7 @@ int hold(const HoldInput& input) {
   Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
                     input.reboot_timeout_ns);
   Watchdog watchdog;
+  machine::Takeover takeover(input.control);
   // The metrics' listener of the workers before, if there is one.
   Result<Loop> loop = Loop::create();
   std::optional<MetricsServer> metrics;
@@ -161,6 +222,13 @@ int hold(const HoldInput& input) {
     watchdog.turn(system_clock().now_ns());
     launches.pump();
     rebooter.turn(system_clock().now_ns());
+    if (takeover.wants_stop()) {
+      // Who waits asks again, with the same request_id, and finds the next worker.
+      clients.hang_up();
+      if (takeover.stopped(system_clock().now_ns())) ::_exit(machine::kHandoverCode);
+    }
+    takeover.close_leftovers(system_clock().now_ns());
+    clients.tell_news(input);
     std::vector<pollfd> polled = {{input.control_listener.get(), POLLIN, 0},
                                   {input.control.worker_wake().get(), POLLIN, 0},
                                   {loop ? loop->fd().get() : -1, POLLIN, 0}};

@@ -1,6 +1,7 @@
 // What answers when nothing else may: inherited state that was refused, or a worker that died too
-// often. Only control.sock, only Status (state undefined, the reason) and Metrics, everything else
-// ESTALE; and the metrics' listener, if there was one.
+// often. Only control.sock, only Status (state undefined, the reason) and Metrics; after deaths
+// also UpdateOutlived: another binary is the way out. Everything else ESTALE. And the metrics'
+// listener, if there was one.
 //
 // Refused state: the device's socket is removed, new clients get ENOENT. A worker that died too
 // often: the socket stays, clients connect and wait, and are answered once a worker serves again.
@@ -22,12 +23,15 @@ struct HoldInput {
   const wire::RuntimeDir& runtime;
   BorrowedFd control_listener;
   std::string reason;
-  bool refused;                                  // inherited state; false: deaths
+  bool refused;  // inherited state; false: deaths
+  BorrowedFd arena;
+  uint64_t takeover_tries = 3;                   // NewBinary::tries
   std::vector<std::string> reboot_command = {};  // to be run meanwhile (rebooter.h); empty: none
   uint64_t reboot_timeout_ns = 0;
 };
 
-// Serves until a stop is asked for; the exit code of the worker.
+// Serves until a stop is asked for; the exit code of the worker. Ends the process where another
+// binary takes over.
 int hold(const HoldInput& input);
 
 }  // namespace outlive::daemon

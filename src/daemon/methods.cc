@@ -8,6 +8,7 @@
 #include "daemon/device.h"
 #include "daemon/ledger.h"
 #include "daemon/self_update.h"
+#include "daemon/self_update_call.h"
 
 namespace outlive::daemon {
 
@@ -115,11 +116,6 @@ std::optional<Answer> Methods::handle(const luo::Caller& caller, const wire::Var
   }
   if (!*result) return std::nullopt;
   return Answer{wire::reply_text(**result), true};
-}
-
-std::string Methods::refused_text(const Error& error) {
-  const bool bad_binary = error.code == ENOEXEC;
-  return bad_binary ? wire::error_text(abi::kErrorRefused, error) : wire::error_text(error);
 }
 
 Result<abi::ServiceSlot*> Methods::service_named(const luo::Caller& caller, std::string_view name) {

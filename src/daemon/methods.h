@@ -62,8 +62,6 @@ class Methods {
   using Method = Result<std::optional<Json>> (Methods::*)(const luo::Caller&, const Json&,
                                                           Waiting&);
   static Method find(std::string_view name);
-  // Nothing was done, and trying again would end the same way.
-  static std::string refused_text(const Error& error);
 
   Result<std::optional<Json>> status(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> stop(const luo::Caller&, const Json&, Waiting&);

@@ -2,69 +2,25 @@
 
 #include <unistd.h>
 
-#include "base/log.h"
-#include "base/sys.h"
-#include "kho/snapshot.h"
+#include "daemon/new_binary.h"
 
 namespace outlive::daemon {
 
 using abi::TakeoverState;
 
-namespace {
-
-// A package's upgrade replaces the file that runs: its link then says so.
-Result<std::string> own_path() {
-  constexpr std::string_view kDeleted = " (deleted)";
-  std::string path = TRY(sys::readlink("/proc/self/exe"));
-  if (path.ends_with(kDeleted)) path.resize(path.size() - kDeleted.size());
-  return path;
-}
-
-}  // namespace
-
-Result<UniqueFd> SelfUpdate::open_binary(const std::string& path) const {
-  // From here on only this descriptor is used: the file that is rehearsed is the one that runs.
-  UniqueFd file = TRY(sys::open(path, O_PATH));
-  const struct stat facts = TRY(sys::fstat(file));
-  if (!S_ISREG(facts.st_mode)) return fail(EACCES, "{} is no file to execute", path);
-  if ((facts.st_mode & 0111) == 0) return fail(EACCES, "{}: Permission denied", path);
-  return file;
-}
-
 Status SelfUpdate::ask(const wire::RequestId& request, const std::string& path, bool force,
                        bool rehearse) {
-  if (parts_.control.keeper_pid() == ::getpid()) {
-    return fail(EOPNOTSUPP, "outlived runs with --no-keeper: nobody could execute another one");
-  }
-  if (takeover_.busy()) return fail(EBUSY, "an update of outlived is going on");
-  std::string file = path;
-  if (file.empty()) file = TRY(own_path());
-  UniqueFd binary = TRY(open_binary(file));
-  const struct stat facts = TRY(sys::fstat(binary));
-  const uint64_t failures = takeover_.failures_of(facts);
-  if (failures >= parts_.config.takeover_tries && !force) {
-    return fail(EBUSY, "{} has failed {} times: --force tries it once more", file, failures);
-  }
-  log_info("update of outlived to {}: rehearsal", file);
-  return ask_for(request, std::move(binary), rehearse);
+  const NewBinary wanted{request, path, force, parts_.config.takeover_tries, rehearse};
+  return ask_for_binary(parts_.control, parts_.arena.file(), wanted, parts_.now());
 }
 
 Status SelfUpdate::begin_rehearsed(const wire::RequestId& request) {
   if (takeover_.busy()) return fail(EBUSY, "an update of outlived is going on");
   UniqueFd binary = TRY(takeover_.last_binary());
-  return ask_for(request, std::move(binary), false);
-}
-
-Status SelfUpdate::ask_for(const wire::RequestId& request, UniqueFd binary, bool rehearse) {
-  machine::Takeover::Request wanted;
-  wanted.id[0] = request.words[0];
-  wanted.id[1] = request.words[1];
-  wanted.only_rehearse = rehearse;
-  wanted.binary = std::move(binary);
-  wanted.image = TRY(kho::snapshot(parts_.arena.file()));
-  TRY(takeover_.ask(std::move(wanted), parts_.now()));
-  takeover_.await_rehearsal();
-  return {};
+  NewBinary wanted;
+  wanted.request = request;
+  return ask_for_open_binary(parts_.control, parts_.arena.file(), std::move(binary), wanted,
+                             parts_.now());
 }
 
 bool SelfUpdate::is_current(const wire::RequestId& request) const {

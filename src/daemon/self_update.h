@@ -57,9 +57,7 @@ class SelfUpdate {
   const machine::Takeover& takeover() const { return takeover_; }
 
  private:
-  Result<UniqueFd> open_binary(const std::string& path) const;
   Status ask(const wire::RequestId& request, const std::string& path, bool force, bool rehearse);
-  Status ask_for(const wire::RequestId& request, UniqueFd binary, bool rehearse);
 
   Parts& parts_;
   machine::Takeover takeover_;

@@ -445,12 +445,14 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   const Config& config = input.config;
   const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason),
-                 !context.hold, std::move(reboot), config.reboot_timeout_ns});
+                 !context.hold, input.arena, config.takeover_tries, std::move(reboot),
+                 config.reboot_timeout_ns});
   };
   if (context.hold) {
     return hold_because(
         fmt::format("outlived's worker died too often ({} deaths); requests wait. To try again: "
-                    "kill -HUP {}; to end everything: kill {}",
+                    "kill -HUP {}; with another binary: outlive update outlived; to end "
+                    "everything: kill {}",
                     context.control.block().worker_deaths, context.control.keeper_pid(),
                     context.control.keeper_pid()));
   }

@@ -1,9 +1,11 @@
 """A worker that dies too often by its own fault: everything is held, `outlive status` says so and how
-to go on, clients wait and get no error, and all of it is there after another try."""
+to go on, clients wait and get no error, and all of it is there after another try, or after an update
+of outlived to another binary, which is the way out of a fault of this one."""
 
 import ctypes
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -98,8 +100,33 @@ def descriptors_that_block(world, status):
     check(time.monotonic() - start < 8, "answers took long")
 
 
+def has_open(world, path):
+    folder = f"/proc/{world.status()['pid_keeper']}/fd"
+    return path in [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
+
+
+def another_binary(world, session):
+    """One that won't do is refused, or rolled back into holding; a good one serves."""
+    broken = shutil.copy(world.program("outlived-broken"), world.path("outlived-broken.exec"))
+    good = shutil.copy(world.program("outlived"), world.path("outlived-good"))
+    waiting = session.send(p.PRESERVE_FD, p.fd_body(3), [os.memfd_create("three")])
+    for binary, code, reason in (("/bin/true", 4, "said nothing"), (broken, 3, "signal 6")):
+        done = world.outlive("update", "outlived", "--binary", binary)
+        equal(done.code, code, f"exit code of the update: {done.out}{done.err}")
+        contains(done.out + done.err, reason, "the reason")
+        wait_for("it to hold on", lambda: status_of(world)[0] == 78)
+    updated = world.json("update", "outlived", "--binary", good)
+    equal((updated["result"], updated["number"]), ("updated", 1), "the update")
+    equal(session.receive(waiting).result, 0, "the request that waited")
+    equal(session.files(), [1, 2, 3], "what is preserved")
+    status = world.status()
+    equal((status["state"], status["self_rollbacks"]), ("normal", 1), "state, rollbacks")
+    equal(os.readlink(f"/proc/{status['pid_keeper']}/exe"), good, "the binary that runs")
+    world.expect_clean()
+
+
 def test(world):
-    world.start_outlived()
+    world.start_outlived("[takeover]\nprobation-ms = 100\n")
     device = p.Wire.connect(world.runtime)
     session = device.create_session("held")
     session.preserve(1, os.memfd_create("one"))
@@ -140,7 +167,12 @@ def test(world):
     equal(session.files(), [1, 2], "what is preserved")
     world.expect_clean()
 
-    # The bound is counted anew, and a stop works in hold mode too.
+    # The bound is counted anew; out of it by another binary.
+    crash_until_held(world)
+    another_binary(world, session)
+
+    # And a third time, once the new one is no more on probation: a stop works in hold mode too.
+    wait_for("the binary before to be given up", lambda: not has_open(world, world.program("outlived")))
     crash_until_held(world)
     world.kill(held_status(world)["pid_keeper"], signal.SIGTERM)
     wait_for("the end", lambda: world.outlive("status").code == 69)

@@ -1,38 +1,89 @@
 """outlived replaces itself, again and again, under load: no request is lost or doubled, no connection
-ends, what is held stays the same open file, a service lives on, and nothing grows."""
+ends, what is held stays the same open file, a service lives on, and nothing grows.
+
+$COUNT updates (make self-updates COUNT=1000); without it as many as a test run has time for."""
 
 import os
 
 import protocol as p
-from harness import Failed, ask, check, equal, free_port, main, wait_for
+from harness import (Failed, ask, check, children_of, equal, free_port, is_alive, main,
+                     wait_for)
 from killed import Load
 
-TIMES = 50
+TIMES = int(os.environ.get("COUNT", "50"))
 FILES = 1000
+WARM = 3
+PROCESSES = ("pid_keeper", "pid_worker", "pid_spare")
+# What an exec or a clone could add to, a little each time: all of these stay as they were.
+SAME = ("Threads", "FDSize", "NoNewPrivs", "Seccomp", "Seccomp_filters", "SigBlk", "SigIgn",
+        "SigCgt", "CapEff", "Groups")
+# Bytes more or less: a process's allocator's, and of what is shared the log of the last 1 MiB.
+MEMORY_SLACK = (1 << 20) + (1 << 16)
+LOG_OF_ONE = 4096       # bytes of the log that one update may take
 
 
 def update(world, *options):
     return world.json("update", "outlived", *options)
 
 
-def open_files_of(world):
-    """What keeper and worker have open; an update is over when the old spare has left."""
+def facts_of(pid):
+    """What must stay the same of a process, and the memory that is its own."""
+    with open(f"/proc/{pid}/status") as file:
+        status = dict(line.split(":", 1) for line in file)
+    facts = {name: status[name].strip() for name in SAME if name in status}
+    for name in ("cmdline", "environ", "oom_score_adj"):
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            facts[name] = file.read()
+    facts["fds"] = len(os.listdir(f"/proc/{pid}/fd"))
+    return facts, int(status["RssAnon"].split()[0]) * 1024
+
+
+def shared_memory_of(pid):
+    """Bytes of outlived's own memory files: arena, control block."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        path = f"/proc/{pid}/fd/{name}"
+        if "outlive" in os.readlink(path):
+            facts = os.stat(path)
+            found[facts.st_ino] = facts.st_blocks * 512
+    return sum(found.values())
+
+
+def measure(world):
+    """(what is to be equal, memory by process); None while an update's traces are still going."""
     status = world.status()
-    return {name: world.fds_of(status[name]) for name in ("pid_keeper", "pid_worker")}
+    pids = [status[name] for name in PROCESSES]
+    children = children_of(pids[0])
+    if pids[2] <= 0 or not set(pids[1:]) <= set(children) or not all(map(is_alive, children)):
+        return None  # no spare of the new table, or one that is not buried
+    facts = [facts_of(pid) for pid in pids]
+    same = {name: facts for name, (facts, _) in zip(PROCESSES, facts)}
+    same.update(children=len(children), arena=status["arena_used"], sessions=status["sessions"])
+    memory = {name: memory for name, (_, memory) in zip(PROCESSES, facts)}
+    return same, dict(memory, shared=shared_memory_of(pids[0]))
 
 
 def settled(world):
-    """A spare of the new table, the leftovers closed, the figures twice the same."""
+    """The figures, once they are twice the same."""
     seen = []
 
     def calm():
-        status = world.status()
-        if status["pid_spare"] <= 0 or not os.path.exists(f"/proc/{status['pid_spare']}"):
-            return False
-        seen.append((status["pid_spare"], open_files_of(world), status["arena_used"]))
-        return len(seen) > 1 and seen[-1] == seen[-2]
+        try:
+            seen.append(measure(world))
+        except OSError:
+            return False  # a process that was just leaving
+        return len(seen) > 1 and seen[-1] is not None and seen[-1][0] == (seen[-2] or [0])[0]
     wait_for("an update's traces to go", calm)
     return seen[-1]
+
+
+def check_flat(before, after):
+    differ = [f"{name}: {before[0][name]} before, {after[0][name]} after"
+              for name in before[0] if before[0][name] != after[0][name]]
+    check(not differ, "not flat: " + "; ".join(differ))
+    for name, memory in before[1].items():
+        check(abs(after[1][name] - memory) <= MEMORY_SLACK,
+              f"memory of {name}: {memory} before, {after[1][name]} after")
 
 
 def hold_files(world, count):
@@ -52,18 +103,18 @@ def same_files(session, held):
     equal(session.files(), list(held), "the files, in their order")
 
 
-def test(world):
-    world.start_outlived("[takeover]\nprobation-ms = 100\n[limits]\nfiles-per-uid = 4000\n")
-    port = free_port()
-    world.run_service("web", port)
-    service = world.service("web")
-    device, session, held = hold_files(world, min(FILES, 300 if os.geteuid() else FILES))
+def figures(measured):
+    same, memory = measured
+    return (f"{same['pid_keeper']['fds']} fds, {same['arena']} bytes of arena, "
+            f"{sum(memory.values())} of memory")
+
+
+def update_under_load(world, keeper, numbers):
+    """That many updates while clients work; returns how many requests were answered."""
     loads = [Load(world.runtime, f"load{number}") for number in range(2)]
     for load in loads:
         load.start()
-    keeper = world.status()["pid_keeper"]
-    first = None
-    for number in range(1, TIMES + 1):
+    for number in numbers:
         rounds = [load.rounds for load in loads]
         done = update(world)
         equal((done["result"], done["number"]), ("updated", number), "the update")
@@ -73,23 +124,32 @@ def test(world):
             load.rounds > before or load.failure for load, before in zip(loads, rounds)))
         for load in loads:
             load.check()
-        if number == 3:
-            first = settled(world)
     for load in loads:
         load.end()
-    del first  # with the load: its sessions are open or not, as it comes
+    wait_for("the load's sessions to end", lambda: world.status()["sessions"] <= 2)
+    update(world)  # the figures are of a worker that nobody has asked for much
+    return sum(load.requests for load in loads)
+
+
+def test(world):
+    world.start_outlived("[takeover]\nprobation-ms = 100\n[limits]\nfiles-per-uid = 4000\n")
+    port = free_port()
+    world.run_service("web", port)
+    service = world.service("web")
+    device, session, held = hold_files(world, min(FILES, 300 if os.geteuid() else FILES))
+    keeper = world.status()["pid_keeper"]
+    # Pools of records keep the room that they once needed.
+    update_under_load(world, keeper, range(1, WARM + 1))
+    before, log = settled(world), len(world.log())
+    requests = update_under_load(world, keeper, range(WARM + 2, WARM + TIMES + 2))
+    after = settled(world)
+    check_flat(before, after)
     same_files(session, held)
     check(ask(port), "the service answers")
     equal(world.service("web")["pid"], service["pid"], "the service's process")
-    wait_for("the load's sessions to end", lambda: world.status()["sessions"] <= 2)
-    # At rest: nothing grows.
-    update(world)
-    before = settled(world)
-    for _ in range(5):
-        update(world)
-    after = settled(world)
-    equal(after[1:], before[1:], "open files and memory after five more")
-    equal(world.status()["self_updates"], TIMES + 6, "updates of itself")
+    log = (len(world.log()) - log) / (TIMES + 1)
+    check(log <= LOG_OF_ONE, f"{log:.0f} bytes of the log an update")
+    equal(world.status()["self_updates"], WARM + TIMES + 2, "updates of itself")
     world.expect_clean()
     check_retrieved(world, session, held)
     device.close()
@@ -100,6 +160,8 @@ def test(world):
     check(not [line for line in world.log().splitlines() if "error" in line], "no error in the log")
     world.stop_outlived()
     equal(world.daemon.returncode, 0, "exit code")
+    print(f"{TIMES} updates, {requests} requests answered: {figures(before)} before, "
+          f"{figures(after)} after; {log:.0f} bytes of the log an update")
 
 
 def check_retrieved(world, session, held):

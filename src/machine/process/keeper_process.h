@@ -46,7 +46,12 @@ class KeeperProcess {
   void check_worker();
   void worker_ended(const ChildExit& exit);
   abi::DeathKind kind_of(const ChildExit& exit) const;
-  bool in_hold() const { return load_word(control_.block().hold) != 0; }
+  // A binary that takes over is another try, and the end of the hold mode once it has committed.
+  bool in_hold() const {
+    const abi::TakeoverState state = takeover_.state();
+    return load_word(control_.block().hold) != 0 && state != abi::TakeoverState::kExecd &&
+           state != abi::TakeoverState::kCommitted;
+  }
   void check_heartbeat();
   void kill_worker();
 

@@ -67,7 +67,8 @@ int KeeperProcess::takeover_rest_ms(int rest) const {
 void KeeperProcess::start_rehearsal() {
   abi::TakeoverBlock& block = takeover_.block();
   // Opens descriptors: not while a worker looks for orphans.
-  if (control_.worker_state() != abi::WorkerState::kServing) return;
+  const abi::WorkerState state = control_.worker_state();
+  if (state != abi::WorkerState::kServing && state != abi::WorkerState::kHolding) return;
   const uint64_t now = system_clock().now_ns();
   store_word(block.deadline_ns, now + options_.takeover.rehearsal_timeout_ns);
   if (!takeover_.move(State::kAsked, State::kRehearsing)) return;
@@ -310,6 +311,7 @@ void KeeperProcess::settle_commit() {
         block.serving_ns > block.stopped_ns ? (block.serving_ns - block.stopped_ns) / 1000 : 0);
     memcpy(block.from, block.to, sizeof block.from);
   }
+  store_word(control_.block().hold, uint64_t{0});
   store_word(block.committed, takeover_.number());
   takeover_.move(State::kCommitted, State::kIdle);
   control_.wake_worker();
