@@ -6,8 +6,7 @@ $COUNT updates (make self-updates COUNT=1000); without it as many as a test run 
 import os
 
 import protocol as p
-from harness import (Failed, ask, check, children_of, equal, free_port, is_alive, main,
-                     wait_for)
+from harness import ask, check, children_of, equal, free_port, is_alive, main, wait_for
 from killed import Load
 
 TIMES = int(os.environ.get("COUNT", "50"))
@@ -171,8 +170,8 @@ def check_retrieved(world, session, held):
     for name in os.listdir(folder):
         try:
             facts = os.stat(os.path.join(folder, name))
-        except OSError as error:
-            raise Failed(f"fd {name}: {error}") from error
+        except FileNotFoundError:
+            continue  # a connection of ours that was just closed; what is missing is seen below
         files.add((facts.st_dev, facts.st_ino))
     missing = [token for token, identity in held.items() if identity not in files]
     check(not missing, f"files that outlived doesn't hold any more: {missing}")
