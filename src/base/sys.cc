@@ -260,6 +260,18 @@ Result<ucred> peer_credentials(BorrowedFd fd) {
                 [&] { return ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length); }));
   return peer;
 }
+Result<std::vector<uint64_t>> peer_groups(BorrowedFd fd) {
+  std::vector<gid_t> groups(32);
+  socklen_t length = 0;
+  const auto ask = [&] {
+    length = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    return ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &length);
+  };
+  if (ask() != 0 && errno == ERANGE) groups.resize(length / sizeof(gid_t));
+  TRY(status_of("sys.getsockopt", "SO_PEERGROUPS", ask));
+  groups.resize(length / sizeof(gid_t));
+  return std::vector<uint64_t>(groups.begin(), groups.end());
+}
 Result<int> get_int_option(BorrowedFd fd, int level, int name) {
   int value = 0;
   socklen_t length = sizeof value;

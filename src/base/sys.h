@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -105,6 +106,8 @@ Result<size_t> sendmsg(BorrowedFd fd, const msghdr& message, int flags);
 Result<size_t> recvmsg(BorrowedFd fd, msghdr& message, int flags);
 Status shutdown(BorrowedFd fd, int how);
 Result<ucred> peer_credentials(BorrowedFd fd);
+// Its supplementary groups, as of its connect.
+Result<std::vector<uint64_t>> peer_groups(BorrowedFd fd);
 Result<int> get_int_option(BorrowedFd fd, int level, int name);
 Status set_int_option(BorrowedFd fd, int level, int name, int value);
 // A sockaddr_un of `path` ('@' first: abstract). ENAMETOOLONG names the length and the limit.

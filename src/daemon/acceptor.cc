@@ -41,6 +41,13 @@ void Acceptor::accepted(UniqueFd connection) {
   in_wait_ = parts_.throttle.wait_ns(peer->uid, now) != 0 ? in_wait_ + 1 : 0;
 }
 
+std::shared_ptr<const std::vector<uint64_t>> Acceptor::groups_of(BorrowedFd connection) {
+  Result<std::vector<uint64_t>> groups = sys::peer_groups(connection);
+  if (!groups) log_warning("grants to groups: {}", groups.error().message);
+  if (!groups || groups->empty()) return nullptr;
+  return std::make_shared<const std::vector<uint64_t>>(std::move(*groups));
+}
+
 void Acceptor::rest(uint64_t now_ns) {
   in_wait_ = 0;
   const Status changed = parts_.loop.change(listener_, 0);

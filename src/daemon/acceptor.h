@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 
 #include <functional>
+#include <memory>
+#include <vector>
 
 #include "daemon/parts.h"
 
@@ -22,6 +24,8 @@ class Acceptor {
       : parts_(parts), take_on_(std::move(take_on)) {}
   // The listener stays the caller's.
   Status start(BorrowedFd listener);
+  // The supplementary groups of who connected; nullptr: none.
+  static std::shared_ptr<const std::vector<uint64_t>> groups_of(BorrowedFd connection);
   // One that was accepted by somebody else: a dead worker.
   void accepted(UniqueFd connection);
   // Each turn, after those who are there have been served.

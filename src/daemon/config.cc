@@ -16,6 +16,7 @@
 namespace outlive::daemon {
 namespace {
 
+constexpr int64_t kNoId = UINT32_MAX;                  // (uid_t)-1
 constexpr uint64_t kLongestLeaseMs = 315'360'000'000;  // ten years
 
 // Reads one table and knows which of its keys nobody asked for.
@@ -81,6 +82,19 @@ class Table {
       const auto value = one.value_exact<std::string>();
       if (!value) return wrong(one, key, "a list of strings is expected");
       into.push_back(*value);
+    }
+    return {};
+  }
+  Status ids(std::string_view key, std::vector<uint64_t>& into) {
+    known_.emplace_back(key);
+    const toml::node* node = table_.get(key);
+    if (node == nullptr) return {};
+    const toml::array* list = node->as_array();
+    if (list == nullptr) return wrong(*node, key, "a list of ids (numbers) is expected");
+    for (const toml::node& one : *list) {
+      const auto id = one.value_exact<int64_t>();
+      if (!id || *id < 0 || *id >= kNoId) return wrong(one, key, "an id (a number) is expected");
+      into.push_back(static_cast<uint64_t>(*id));
     }
     return {};
   }
@@ -268,6 +282,38 @@ Status read_metrics(Table& table, Config& config) {
   return table.done();
 }
 
+Status read_grant(Table& table, luo::Grant& grant) {
+  TRY(table.number("owner", grant.owner, kNoId - 1));
+  TRY(table.ids("uids", grant.uids));
+  TRY(table.ids("gids", grant.gids));
+  return table.done();
+}
+
+// [grant.NAME], [grant."PREFIX*"]
+Status read_grants(Table& top, const std::string& path, Config& config) {
+  const toml::node* node = top.get("grant");
+  if (node == nullptr) return {};
+  if (!node->is_table()) return top.wrong(*node, "grant", "a table is expected");
+  for (const auto& [name, value] : *node->as_table()) {
+    const std::string prefix = fmt::format("[grant.{}] ", name.str());
+    if (!value.is_table()) return top.wrong(value, prefix, "a table is expected");
+    luo::Grant grant;
+    if (const Status good = luo::parse_granted_name(name.str(), grant); !good) {
+      return top.wrong(value, prefix, good.error().message);
+    }
+    Table section(*value.as_table(), prefix, path);
+    if (section.get("owner") == nullptr) {
+      return section.wrong(value, "owner", "is missing: the user id whose sessions these are");
+    }
+    TRY(read_grant(section, grant));
+    if (grant.uids.empty() && grant.gids.empty()) {
+      return section.wrong(value, "uids", "is missing, and so is gids: it is granted to nobody");
+    }
+    config.grants.push_back(std::move(grant));
+  }
+  return {};
+}
+
 Status read_service(Table& table, ServiceSpec& spec) {
   if (table.get("lease-ms") != nullptr) {
     uint64_t lease_ms = 0;
@@ -326,6 +372,7 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
     TRY(read(section, config));
   }
   TRY(read_quotas(top, path, config));
+  TRY(read_grants(top, path, config));
   if (const toml::node* node = top.get("services"); node != nullptr) {
     if (!node->is_table()) return top.wrong(*node, "services", "a table is expected");
     for (const auto& [name, value] : *node->as_table()) {

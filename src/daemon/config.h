@@ -51,6 +51,7 @@ struct Config {
   uint64_t lease_ns = 86'400'000'000'000;  // of sessions that nobody holds; 0: for ever
   luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
   std::map<uint64_t, luo::Limits> quotas;  // of users that have others
+  std::vector<luo::Grant> grants;          // [grant.NAME]
   const luo::Limits& limits_of(uint64_t uid) const {
     const auto found = quotas.find(uid);
     return found == quotas.end() ? limits : found->second;

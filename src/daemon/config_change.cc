@@ -82,6 +82,7 @@ class Comparison {
   void limits(const std::string& section, const char* each, const luo::Limits& before,
               const luo::Limits& now);
   void quotas();
+  void grants();
   void times(const luo::UpdateTimes& before, const luo::UpdateTimes& now);
   void takeover(const machine::TakeoverOptions& before, const machine::TakeoverOptions& now);
   void regions();
@@ -116,6 +117,32 @@ void Comparison::quotas() {
   }
 }
 
+void Comparison::grants() {
+  const auto of = [](const Config& config) {
+    std::map<std::string, luo::Grant> all;
+    for (const luo::Grant& one : config.grants) all[one.name + (one.is_prefix ? "*" : "")] = one;
+    return all;
+  };
+  std::map<std::string, luo::Grant> before = of(old_);
+  std::map<std::string, luo::Grant> wanted = of(change_.config);
+  std::set<std::string> names;
+  for (const auto& [name, one] : before) names.insert(name);
+  for (const auto& [name, one] : wanted) names.insert(name);
+  for (const std::string& name : names) {
+    const auto tell = [&](const char* key, auto get) {
+      const std::string then = before.contains(name) ? get(before[name]) : "none";
+      const std::string now = wanted.contains(name) ? get(wanted[name]) : "none";
+      if (then == now) return;
+      change_.applied.push_back(fmt::format("[grant.{}] {}: {} -> {}", name, key, then, now));
+    };
+    tell("owner", [](const luo::Grant& one) { return fmt::to_string(one.owner); });
+    tell("uids",
+         [](const luo::Grant& one) { return fmt::format("[{}]", fmt::join(one.uids, ", ")); });
+    tell("gids",
+         [](const luo::Grant& one) { return fmt::format("[{}]", fmt::join(one.gids, ", ")); });
+  }
+}
+
 void Comparison::times(const luo::UpdateTimes& before, const luo::UpdateTimes& now) {
   const auto& [ready, prepare, freeze, adopt, finish, retire, attempts] = now;
   live_ms("[update] prepare-timeout-ms", before.prepare, prepare);
@@ -141,8 +168,8 @@ void Comparison::all() {
   auto& [runtime_dir, state_dir, log_level, kho_enabled, newest_format, arena_max, reserve_mem,
          liveupdate_enabled, fd_store, on_incoming_failure, on_finish_failure, reboot_command,
          reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine, worker_share, lease_ns,
-         default_limits, quotas_of, update_times, takeover_options, takeover_tries, metrics_listen,
-         services_of] = change_.config;
+         default_limits, quotas_of, granted, update_times, takeover_options, takeover_tries,
+         metrics_listen, services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -167,6 +194,8 @@ void Comparison::all() {
   limits("[limits]", "-per-uid", old_.limits, default_limits);
   static_cast<void>(quotas_of);
   quotas();
+  static_cast<void>(granted);
+  grants();
   at_start("[worker] confine", old_.confine, confine);
   times(old_.times, update_times);
   takeover(old_.takeover, takeover_options);

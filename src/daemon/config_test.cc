@@ -116,6 +116,31 @@ TEST(Config, AnErrorNamesFileLineAndKey) {
   EXPECT_NE(problem("nonsense = 1\n").find("f.toml:1: nonsense: unknown key"), std::string::npos);
 }
 
+TEST(Config, Grants) {
+  const auto config = parse_config(
+      "[grant.web]\nowner = 1\nuids = [2, 3]\n"
+      "[grant.\"cache-*\"]\nowner = 0\ngids = [50]\n",
+      "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->grants.size(), 2u);
+  EXPECT_EQ(config->grants[0].name, "cache-");
+  EXPECT_TRUE(config->grants[0].is_prefix);
+  EXPECT_EQ(config->grants[0].owner, 0u);
+  EXPECT_EQ(config->grants[0].gids, std::vector<uint64_t>{50});
+  EXPECT_EQ(config->grants[1].name, "web");
+  EXPECT_FALSE(config->grants[1].is_prefix);
+  EXPECT_EQ(config->grants[1].uids, (std::vector<uint64_t>{2, 3}));
+  EXPECT_EQ(problem("[grant.w]\nuids = [2]\n"),
+            "f.toml:1: [grant.w] owner: is missing: the user id whose sessions these are");
+  EXPECT_NE(problem("[grant.w]\nowner = 1\n").find("granted to nobody"), std::string::npos);
+  EXPECT_NE(problem("[grant.\"@*\"]\nowner = 1\nuids = [2]\n").find("outlived's own"),
+            std::string::npos);
+  for (const char* bad : {"uids = 2", "uids = [-1]", "uids = [4294967295]", "gids = [\"adm\"]",
+                          "uids = [2]\nuid = 3"}) {
+    EXPECT_NE(problem(fmt::format("[grant.w]\nowner = 1\n{}\n", bad)), "") << bad;
+  }
+}
+
 TEST(Config, KhoOffWithLiveupdateOnNamesBothKeys) {
   const std::string text = problem("[kho]\nenabled = false\n");
   EXPECT_NE(text.find("[kho] enabled"), std::string::npos) << text;

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,12 @@ struct Connection {
   bool taking = false;      // the closer takes its message: not in the loop meanwhile
   uint32_t unread_fds = 0;  // in its last reply that had any
   std::deque<abi::EventBody> events;  // not sent yet
+  // The peer's; none of a session's, whose socket's other end is ours.
+  std::shared_ptr<const std::vector<uint64_t>> groups = {};
 
   BorrowedFd fd() const { return BorrowedFd(static_cast<int>(slot->fd)); }
   luo::Caller caller() const {
-    return {slot->uid, slot->gid, slot->pid, slot->service, slot->generation};
+    return {slot->uid, slot->gid, slot->pid, slot->service, slot->generation, groups};
   }
 };
 

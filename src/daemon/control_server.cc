@@ -60,7 +60,7 @@ void ControlServer::take_on(UniqueFd fd, const ucred& peer) {
   static_cast<void>(larger);
   const int number = fd.get();
   Client client;
-  client.caller = {peer.uid, peer.gid, peer.pid, 0, 0};
+  client.caller = {peer.uid, peer.gid, peer.pid, 0, 0, Acceptor::groups_of(fd)};
   client.fd = std::move(fd);
   client.used = ++uses_;
   if (const Status room = make_room(client); !room) {

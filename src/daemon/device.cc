@@ -132,6 +132,8 @@ void Device::take_on(UniqueFd fd, const ucred& peer) {
 }
 
 void Device::watch(Connection& connection) {
+  const bool device = connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kDevice);
+  if (device) connection.groups = Acceptor::groups_of(connection.fd());
   const uint64_t address = connection.address;
   const Status added =
       parts_.loop.add(connection.fd(), EPOLLIN | EPOLLRDHUP, [this, address](uint32_t events) {

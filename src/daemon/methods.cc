@@ -140,7 +140,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
   bool in_progress = false;
   std::string failed;
   parts_.core.sessions().for_each([&](luo::Session& session) {
-    if (!caller.owns(session.uid)) return;
+    if (!parts_.core.sessions().sees(caller, session)) return;
     ++sessions;
     files += session.files.size();
   });

@@ -58,7 +58,7 @@ Result<std::optional<Json>> Methods::list_sessions(const luo::Caller& caller,
   Page page(after);
   parts_.core.sessions().for_each([&](luo::Session& session) {
     const abi::SessionSlot& slot = *session.slot;
-    if (!caller.owns(slot.uid) || !page.wants(slot.header.id)) return;
+    if (!parts_.core.sessions().sees(caller, session) || !page.wants(slot.header.id)) return;
     const auto* service = parts_.core.services().at(slot.service);
     const bool incoming = parts_.core.sessions().direction(session) == luo::Direction::kIncoming;
     const bool internal = (slot.flags & abi::kSessionInternal) != 0;
@@ -93,7 +93,8 @@ Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const
   const auto name = TRY(wire::param<std::optional<std::string>>(parameters, "session"));
   std::vector<luo::Session*> sessions;
   parts_.core.sessions().for_each([&](luo::Session& session) {
-    if (caller.owns(session.uid) && (!name || session.name == *name)) sessions.push_back(&session);
+    if (parts_.core.sessions().sees(caller, session) && (!name || session.name == *name))
+      sessions.push_back(&session);
   });
   if (name && sessions.empty()) return fail(ENOENT, "no session '{}'", *name);
   for (const abi::FileSlot* slot : parts_.core.files().ordered(sessions)) {

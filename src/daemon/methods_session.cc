@@ -16,7 +16,7 @@ Result<std::optional<Json>> Methods::end_session(const luo::Caller& caller, cons
   std::vector<luo::Session*> found;
   parts_.core.sessions().for_each([&](luo::Session& session) {
     const bool internal = (session.slot->flags & abi::kSessionInternal) != 0;
-    if (internal || session.name != name || !caller.owns(session.uid)) return;
+    if (internal || session.name != name || !parts_.core.sessions().sees(caller, session)) return;
     if (!wanted || session.slot->header.id == id) found.push_back(&session);
   });
   if (found.empty()) return fail(ENOENT, "no session '{}'", name);

@@ -145,9 +145,11 @@ Result<Outcome> Requests::list(Connection& connection, wire::Message& message) {
   constexpr size_t kMost = (abi::kMaxBody - sizeof(abi::ListReply)) / sizeof(abi::ListEntry);
   std::vector<abi::ListEntry> entries;
   auto reply = wire::sized<abi::ListReply>();
+  const luo::Caller caller = connection.caller();
   parts_.core.sessions().for_each([&](Session& session) {
     const uint64_t id = session.slot->header.id;
-    if (!connection.caller().owns(session.uid) || id <= body.after || reply.next != 0) return;
+    if (!parts_.core.sessions().sees(caller, session) || id <= body.after || reply.next != 0)
+      return;
     if (entries.size() == kMost) {
       reply.next = entries.back().id;
       return;
@@ -155,10 +157,9 @@ Result<Outcome> Requests::list(Connection& connection, wire::Message& message) {
     abi::ListEntry entry{};
     entry.id = id;
     entry.uid = static_cast<uint32_t>(session.uid);
-    entry.direction =
-        parts_.core.sessions().direction(session, connection.caller()) == luo::Direction::kIncoming
-            ? abi::kDirectionIncoming
-            : abi::kDirectionOutgoing;
+    entry.direction = parts_.core.sessions().direction(session, caller) == luo::Direction::kIncoming
+                          ? abi::kDirectionIncoming
+                          : abi::kDirectionOutgoing;
     entry.claimed = !session.holders.empty();
     entry.files = static_cast<uint32_t>(session.files.size());
     memcpy(entry.name, session.name.data(), session.name.size());
@@ -176,8 +177,9 @@ Result<Outcome> Requests::status(Connection& connection, wire::Message& message)
   auto reply = wire::sized<abi::StatusReply>();
   reply.state = static_cast<uint32_t>(parts_.core.state());
   reply.live_update_number = parts_.records().root().live_update_number;
+  const luo::Caller caller = connection.caller();
   parts_.core.sessions().for_each([&](Session& session) {
-    if (!connection.caller().owns(session.uid)) return;
+    if (!parts_.core.sessions().sees(caller, session)) return;
     ++reply.sessions;
     reply.files += session.files.size();
   });

@@ -138,6 +138,7 @@ Status Worker::attach() {
   context.clock = &system_clock();
   context.limits = input_.config.limits;
   context.limits_by_uid = input_.config.quotas;
+  for (const luo::Grant& grant : input_.config.grants) context.grants.add(grant);
   context.classify = files::classify;
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));

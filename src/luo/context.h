@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "luo/caller.h"
 #include "luo/file_handler.h"
+#include "luo/grants.h"
 #include "luo/records.h"
 
 namespace outlive::luo {
@@ -23,16 +25,6 @@ struct Limits {
   uint64_t services = 64;
 };
 
-// Who asks. A session or service of another uid does not exist for it (ENOENT), unless it is root.
-struct Caller {
-  uint64_t uid = 0;
-  uint64_t gid = 0;
-  int64_t pid = 0;
-  uint64_t service = 0;     // ServiceSlot address of its service, 0: of none
-  uint64_t generation = 0;  // that it speaks for
-  bool owns(uint64_t owner) const { return uid == 0 || uid == owner; }
-};
-
 struct Context {
   Records* records = nullptr;
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
@@ -44,6 +36,7 @@ struct Context {
     const auto found = limits_by_uid.find(uid);
     return found == limits_by_uid.end() ? limits : found->second;
   }
+  Grants grants;
   // Names of sessions are bytes, as the kernel's are: nothing but their length is checked.
   bool names_are_bytes = false;
   // Learns what an fd is, without blocking on it: all that there is to know; and only what chooses

@@ -158,9 +158,26 @@ Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
   return slot;
 }
 
+bool Sessions::sees(const Caller& caller, const Session& session) const {
+  if (caller.owns(session.uid)) return true;
+  return (session.slot->flags & abi::kSessionInternal) == 0 &&
+         context_.grants.allows(caller, session.uid, session.name);
+}
+
 Result<Session*> Sessions::retrieve(const Caller& caller, std::string_view name) {
   if (!context_.names_are_bytes) TRY(check_name(name));
-  const auto range = by_name_.equal_range(key(caller.uid, name));
+  Session* found = TRY(retrieve_of(caller.uid, caller, name));
+  if (found != nullptr) return found;
+  for (const uint64_t owner : context_.grants.owners(caller, name)) {
+    found = TRY(retrieve_of(owner, caller, name));
+    if (found != nullptr) return found;
+  }
+  return fail(ENOENT, "no incoming session '{}'", name);
+}
+
+Result<Session*> Sessions::retrieve_of(uint64_t owner, const Caller& caller,
+                                       std::string_view name) {
+  const auto range = by_name_.equal_range(key(owner, name));
   for (auto it = range.first; it != range.second; ++it) {
     Session& session = *it->second;
     if (session.slot->flags & abi::kSessionInternal) continue;
@@ -173,16 +190,26 @@ Result<Session*> Sessions::retrieve(const Caller& caller, std::string_view name)
     }
     return &session;
   }
-  return fail(ENOENT, "no incoming session '{}'", name);
+  return nullptr;
 }
 
-Session* Sessions::find(const Caller& caller, std::string_view name) {
+Session* Sessions::find_of(uint64_t owner, std::string_view name) {
   Session* found = nullptr;
-  const auto range = by_name_.equal_range(key(caller.uid, name));
+  const auto range = by_name_.equal_range(key(owner, name));
   for (auto it = range.first; it != range.second; ++it) {
     if (found == nullptr || direction(*it->second) == Direction::kOutgoing) found = it->second;
   }
-  if (found != nullptr || caller.uid != 0) return found;
+  return found;
+}
+
+Session* Sessions::find(const Caller& caller, std::string_view name) {
+  Session* found = find_of(caller.uid, name);
+  if (found != nullptr) return found;
+  for (const uint64_t owner : context_.grants.owners(caller, name)) {
+    found = find_of(owner, name);
+    if (found != nullptr && sees(caller, *found)) return found;
+  }
+  if (caller.uid != 0) return nullptr;
   for (auto& [address, session] : by_slot_) {  // root sees every uid's
     if (session->name == name) return session.get();
   }

@@ -70,9 +70,12 @@ class Sessions {
   // caller calls index().
   Result<abi::SessionSlot*> create(Change& change, const Caller& caller, std::string_view name,
                                    uint64_t flags);
-  // ENOENT: no incoming one; EINVAL: already retrieved by this generation.
+  // Its own, root's all, or one that it is granted.
+  bool sees(const Caller& caller, const Session& session) const;
+  // The caller's own, else one that it is granted. ENOENT: no incoming one; EINVAL: already
+  // retrieved by this generation.
   Result<Session*> retrieve(const Caller& caller, std::string_view name);
-  // Any session the caller may see: by name, outgoing first.
+  // Any session the caller may see: by name, its own first, outgoing first.
   Session* find(const Caller& caller, std::string_view name);
   // The one that a generation of the caller's service has under this name, in either direction:
   // what a successor will inherit. nullptr: none.
@@ -93,6 +96,9 @@ class Sessions {
 
  private:
   static std::string key(uint64_t uid, std::string_view name);
+  // nullptr: this owner has none.
+  Result<Session*> retrieve_of(uint64_t owner, const Caller& caller, std::string_view name);
+  Session* find_of(uint64_t owner, std::string_view name);
   Context& context_;
   std::unordered_map<uint64_t, std::unique_ptr<Session>> by_slot_;
   std::unordered_multimap<std::string, Session*> by_name_;

@@ -20,7 +20,7 @@ from protocol import (
     FLAG_REPLY, HEADER, LIST, MAGIC, PRESERVE_FD, STATUS, VERSION, Closed, Refused, Wire, fd_body)
 
 
-def as_user(uid, function, *arguments):
+def as_user(uid, function, *arguments, groups=()):
     """Runs it in a process of that user; a pid and the pipe with what it says at its end."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -31,7 +31,7 @@ def as_user(uid, function, *arguments):
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.close(reader)
-        os.setgroups([])
+        os.setgroups(groups)
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
         result = function(*arguments)

@@ -3,8 +3,8 @@ import re
 import tomllib
 
 READ = re.compile(r'^Status read_(\w+)\(Table& .*?^}', re.M | re.S)
-KEY = re.compile(r'\btable\.(?:text|texts|flag|number|size|milliseconds)\(\s*"([\w-]+)"')
-COMMENTED = re.compile(r"^# ?((?:[\w-]+ = .*)|(?:\[(?:services|quota)\.\w+\]))$", re.M)
+KEY = re.compile(r'\btable\.(?:text|texts|flag|number|size|milliseconds|ids)\(\s*"([\w-]+)"')
+COMMENTED = re.compile(r"^# ?((?:[\w-]+ = .*)|(?:\[(?:services|quota|grant)\.\w+\]))$", re.M)
 
 
 def parsed_keys(source):
@@ -17,9 +17,9 @@ def sample_keys(text):
     config = tomllib.loads(COMMENTED.sub(r"\1", text))
     services = config.pop("services", {})
     keys = {section: set(table) for section, table in config.items()}
-    quotas = config.pop("quota", {})
-    keys.pop("quota", None)
-    keys["quota"] = set().union(*quotas.values()) if quotas else set()
+    for section in ("quota", "grant"):
+        tables = config.pop(section, {})
+        keys[section] = set().union(*tables.values()) if tables else set()
     keys["service"] = set().union(*services.values()) if services else set()
     return keys
 
