@@ -120,6 +120,8 @@ struct ControlBlock {
   uint64_t folios_reclaimed;
   uint64_t tracker_corrected;
   uint64_t orphans_closed;
+  uint64_t steady_offset_ns;  // Clock::steady_ns less CLOCK_BOOTTIME, of every process of this
+                              // table and of every binary that takes over; 0: not said
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);

@@ -29,7 +29,7 @@ Result<int> run(const Options& options, const Result<Config>& config, machine::C
   setup.hand_on(std::move(stored), control, input);
   files::register_default_handlers(input.handlers);
   if (!taking_over) setup.leave(control);
-  find_out_once();
+  find_out_once(control);
   const machine::Confinement confinement =
       TRY(prepare_confinement(setup, options, input.config, control));
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));

@@ -47,8 +47,9 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
 // this one was started by anybody else. Takes it out of the environment.
 Result<std::optional<machine::Control>> inherited_control();
 
-// What every worker, a clone of this process, starts with the answers of.
-void find_out_once();
+// What every worker, a clone of this process, starts with the answers of; and what the binary that
+// takes over goes on with.
+void find_out_once(const machine::Control& control);
 
 // For tests: $OUTLIVE_FAULTS (base/fault.h), with a fault point at every store into the arena.
 Status arm_from_environment();
