@@ -6,7 +6,7 @@ $COUNT updates (make self-updates COUNT=1000); without it as many as a test run 
 import os
 
 import protocol as p
-from harness import (Failed, ask, check, children_of, equal, free_port, is_alive, main,
+from harness import (ask, check, children_of, equal, free_port, is_alive, main,
                      wait_for)
 from killed import Load
 
@@ -174,8 +174,8 @@ def check_retrieved(world, session, held):
     for name in os.listdir(folder):
         try:
             facts = os.stat(os.path.join(folder, name))
-        except OSError as error:
-            raise Failed(f"fd {name}: {error}") from error
+        except FileNotFoundError:
+            continue  # a connection of `outlive status` that was just closed; what is held would be missed
         files.add((facts.st_dev, facts.st_ino))
     missing = [token for token, identity in held.items() if identity not in files]
     check(not missing, f"files that outlived doesn't hold any more: {missing}")
