@@ -122,6 +122,8 @@ struct ControlBlock {
   uint64_t folios_reclaimed;
   uint64_t tracker_corrected;
   uint64_t orphans_closed;
+  uint64_t steady_offset_ns;  // Clock::steady_ns less CLOCK_BOOTTIME, of every process of this
+                              // table and of every binary that takes over; 0: not said
   OperatorWords operators;
 };
 static_assert(sizeof(ExitEntry) == 24);
@@ -133,7 +135,7 @@ static_assert(offsetof(ControlBlock, exits) == 256);
 static_assert(offsetof(ControlBlock, takeover) ==
               256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 static_assert(offsetof(ControlBlock, operators) ==
-              offsetof(ControlBlock, takeover) + sizeof(TakeoverBlock) + 8 * 8);
+              offsetof(ControlBlock, takeover) + sizeof(TakeoverBlock) + 9 * 8);
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.

@@ -29,7 +29,7 @@ Result<int> run(const Options& options, const Result<LoadedConfig>& loaded,
   setup.hand_on(std::move(stored), control, input);
   files::register_default_handlers(input.handlers);
   if (!taking_over) TRY(setup.leave(control, loaded->text));
-  find_out_once();
+  find_out_once(control);
   const auto confinement = TRY(prepare_confinement(setup, options, input.config, control));
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
   keeper.taking_over = taking_over;

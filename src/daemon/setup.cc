@@ -177,6 +177,9 @@ Result<Setup> Setup::inherit(const machine::Control& control) {
   using machine::Takeover;
   const abi::TakeoverBlock& block = control.block().takeover;
   Setup setup;
+  if (const uint64_t offset = control.block().steady_offset_ns; offset != 0) {
+    take_over_steady_offset(offset);
+  }
   setup.runtime.path = Takeover::text_of(block.runtime_dir);
   setup.state_dir = Takeover::text_of(block.state_dir);
   const std::pair<BorrowedFd*, int64_t> fds[] = {{&setup.arena, block.arena_fd},
@@ -190,9 +193,9 @@ Result<Setup> Setup::inherit(const machine::Control& control) {
   return setup;
 }
 
-void find_out_once() {
+void find_out_once(const machine::Control& control) {
   static_cast<void>(files::memfd_device(1));
-  static_cast<void>(system_clock().steady_ns());
+  machine::store_word(control.block().steady_offset_ns, steady_offset_ns());
 }
 
 Status arm_from_environment() {

@@ -53,8 +53,9 @@ InheritedControl inherited_control();
 // it or to rehearse that; nullopt: there is none, the file counts.
 std::optional<std::string> config_in_force(const Options& options, const InheritedControl& control);
 
-// What every worker, a clone of this process, starts with the answers of.
-void find_out_once();
+// What every worker, a clone of this process, starts with the answers of; and what the binary that
+// takes over goes on with.
+void find_out_once(const machine::Control& control);
 
 // For tests: $OUTLIVE_FAULTS (base/fault.h), with a fault point at every store into the arena.
 Status arm_from_environment();

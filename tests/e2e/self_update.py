@@ -55,6 +55,9 @@ def measure(world):
     children = children_of(pids[0])
     if pids[2] <= 0 or not set(pids[1:]) <= set(children) or not all(map(is_alive, children)):
         return None  # no spare of the new table, or one that is not buried
+    opened = [os.readlink(f"/proc/{pids[0]}/fd/{name}") for name in os.listdir(f"/proc/{pids[0]}/fd")]
+    if world.program("outlived") in opened:
+        return None  # on probation: the binary before is at hand
     facts = [facts_of(pid) for pid in pids]
     same = {name: facts for name, (facts, _) in zip(PROCESSES, facts)}
     same.update(children=len(children), arena=status["arena_used"], sessions=status["sessions"])
