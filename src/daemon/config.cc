@@ -381,6 +381,9 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
       Table section(*value.as_table(), prefix, path);
       ServiceConfig service{std::string(name.str()), {}};
       TRY(read_service(section, service.spec));
+      if (Status good = check_service_name(service.name); !good) {
+        return section.wrong(value, "", good.error().message);
+      }
       if (Status good = check_spec(service.spec); !good) {
         return section.wrong(value, "", good.error().message);
       }

@@ -30,10 +30,7 @@ Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& 
   const wire::RequestId request = TRY(wire::request_id_param(parameters));
   Supervisor::NewService service;
   service.name = TRY(wire::param<std::string>(parameters, "name"));
-  if (service.name == "outlived") {
-    return fail(EINVAL,
-                "no service may be called outlived: `outlive update outlived` means itself");
-  }
+  TRY(check_service_name(service.name));
   service.request_id[0] = request.words[0];
   service.request_id[1] = request.words[1];
   ServiceSpec& spec = service.spec;

@@ -1,11 +1,17 @@
 #include "daemon/service_spec.h"
 
 #include "daemon/listen_address.h"
+#include "luo/session.h"
 #include "wire/varlink.h"
 
 namespace outlive::daemon {
 
 using wire::Json;
+
+Status check_service_name(std::string_view name) {
+  if (name != "outlived") return luo::check_name(name);
+  return fail(EINVAL, "no service may be called outlived: `outlive update outlived` means itself");
+}
 
 Status check_spec(const ServiceSpec& spec) {
   if (spec.argv.empty() || spec.argv[0].empty()) return fail(EINVAL, "the command is empty");

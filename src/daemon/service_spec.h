@@ -27,6 +27,8 @@ struct ServiceSpec {
   bool configured = false;           // from outlive.toml
 };
 
+// EINVAL: no service may be called so.
+Status check_service_name(std::string_view name);
 // EINVAL: no command, an unknown restart or policy, an environment without '=', a bad address.
 Status check_spec(const ServiceSpec& spec);
 std::string spec_text(const ServiceSpec& spec);
