@@ -74,7 +74,7 @@ Outcome Requests::handle(Connection& connection, wire::Message& message) {
   Result<Outcome> outcome = (this->*handler)(connection, message);
   if (outcome) return std::move(*outcome);
   const int code = outcome.error().code;
-  if (code == EDQUOT || code == EPERM || code == EMFILE) {
+  if (code == EDQUOT || code == ENOSPC || code == EPERM || code == EMFILE) {
     parts_.refusals.refused(
         connection.slot->uid, parts_.now(),
         fmt::format("{} (pid {})", outcome.error().message, connection.slot->pid));

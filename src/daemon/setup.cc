@@ -148,6 +148,7 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
 }
 
 void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const {
+  input.memory = machine::MemoryLimit::open();
   input.inherits = inherits;
   input.new_listeners = new_listeners;
   input.inherited = std::move(stored.placed);

@@ -133,6 +133,7 @@ Status Worker::attach() {
                  report.reclaimed_folios, report.tracker_corrections);
     }
   }
+  arena_->ask_before_growth([this](uint64_t bytes) { return input_.memory.check(bytes); });
   luo::Context context;
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
@@ -223,10 +224,7 @@ void Worker::enter_table() {
 Result<std::vector<UniqueFd>> Worker::take_table() {
   std::vector<BorrowedFd> named = core_->named_fds();
   for (const BorrowedFd fd : control_.held_fds()) named.push_back(fd);
-  for (const BorrowedFd fd :
-       {input_.arena, input_.device_listener, input_.control_listener, input_.lock}) {
-    named.push_back(fd);
-  }
+  for (const BorrowedFd fd : input_.fds()) named.push_back(fd);
   std::sort(named.begin(), named.end());
   std::vector<UniqueFd> found;
   const auto adopt = [&](BorrowedFd fd) {
@@ -257,7 +255,7 @@ std::vector<BorrowedFd> Worker::own_fds() const {
   add(loop_->fds());
   add(closer_->fds());
   add(launches_->fds());
-  add({input_.arena, input_.device_listener, input_.control_listener, input_.lock});
+  add(input_.fds());
   return own;
 }
 
@@ -438,6 +436,12 @@ int Worker::run() {
 }
 
 }  // namespace
+
+std::vector<BorrowedFd> WorkerInput::fds() const {
+  std::vector<BorrowedFd> list = memory.fds();
+  list.insert(list.end(), {arena, device_listener, control_listener, lock});
+  return list;
+}
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");

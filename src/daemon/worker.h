@@ -14,6 +14,7 @@
 #include "daemon/options.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
+#include "machine/process/memory_limit.h"
 #include "wire/runtime_dir.h"
 
 namespace outlive::daemon {
@@ -36,6 +37,9 @@ struct WorkerInput {
   bool inherits = false;
   std::vector<int> inherited = {};
   bool new_listeners = false;  // those of the other outlived led nowhere
+  machine::MemoryLimit memory = {};
+  // Open for the life of the table.
+  std::vector<BorrowedFd> fds() const;
 };
 
 // The process's exit code for the keeper (machine::KeeperOptions::worker_main).

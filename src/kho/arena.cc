@@ -79,6 +79,10 @@ Status Arena::make_first_pages() {
   return {};
 }
 
+void Arena::ask_before_growth(std::function<Status(uint64_t bytes)> ask) {
+  pages_->ask_before_growth(std::move(ask));
+}
+
 Result<Phys> Arena::alloc(unsigned order, uint16_t owner, uint32_t tag) {
   CHECK(owner > abi::kOwnerTracker);
   return pages_->alloc(order, owner, tag);

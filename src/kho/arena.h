@@ -117,6 +117,8 @@ class Arena {
   void set_root_fdt(Phys page);
   Phys root_fdt() const;
   BorrowedFd file() const;
+  // Asked before the file gets so many more bytes: what it says is alloc()'s error.
+  void ask_before_growth(std::function<Status(uint64_t bytes)> ask);
   View view() const;
 
  private:

@@ -173,6 +173,40 @@ TEST(Arena, FileThatCannotGrowIsEnospc) {
 }
 
 // The n-th allocation fails, for each n: nothing has changed.
+// Its file grows only when who is asked has said so; what it has is used all the same, also by the
+// next process, which doesn't know what that is.
+TEST(Arena, AsksBeforeItsFileGrows) {
+  TestArena t = TestArena::make();
+  uint64_t left = 1 << 20;
+  const auto ask = [&](uint64_t bytes) -> Status {
+    if (bytes > left) return fail(ENOSPC, "no memory is left");
+    left -= bytes;
+    return {};
+  };
+  t->ask_before_growth(ask);
+  std::vector<Phys> folios;
+  Result<Phys> folio = t->alloc_preserve(order_bytes(2), kUser, 0);
+  for (; folio; folio = t->alloc_preserve(order_bytes(2), kUser, 0)) folios.push_back(*folio);
+  EXPECT_EQ(folio.error().code, ENOSPC);
+  EXPECT_EQ(folio.error().message, "no memory is left");
+  EXPECT_GE(folios.size(), 32u);
+  // Not yet expect_consistent(): it reads free pages, which makes them.
+  const uint64_t used = t->used_pages() + order_pages(5);
+  t.reattach();
+  left = 0;
+  t->ask_before_growth(ask);
+  for (const Phys one : folios) t->free(one);
+  for (size_t i = 0; i < folios.size(); ++i) {
+    ASSERT_TRUE(t->alloc_preserve(order_bytes(2), kUser, 0)) << i << " of " << folios.size();
+  }
+  // What is left of the last chunk, and no more.
+  do folio = t->alloc_preserve(order_bytes(2), kUser, 0);
+  while (folio);
+  EXPECT_EQ(folio.error().code, ENOSPC);
+  EXPECT_LE(t->used_pages(), used);
+  expect_consistent(*t);
+}
+
 TEST(Arena, FailedAllocPreserveChangesNothing) {
   TestArena t = TestArena::make();
   ASSERT_TRUE(t->alloc_preserve(1, kUser));

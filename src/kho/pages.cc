@@ -116,13 +116,24 @@ Status Pages::grow(unsigned order) {
   return {};
 }
 
+bool Pages::has_hole(uint64_t from, uint64_t bytes) const {
+  const off_t hole = ::lseek(file_.get(), static_cast<off_t>(from), SEEK_HOLE);
+  return hole < static_cast<off_t>(from + bytes);
+}
+
+Status Pages::give_room(uint64_t from, uint64_t bytes) {
+  // What an attach doesn't know yet may be there all the same.
+  if (may_grow_ && has_hole(from, bytes)) TRY(may_grow_(bytes));
+  Status backed = sys::fallocate(file_, 0, from, bytes);
+  if (!backed) return fail(ENOSPC, "arena: its file can't grow: {}", backed.error().message);
+  return {};
+}
+
 Status Pages::back_descriptors(uint64_t first, uint64_t end) {
   const uint64_t table = kDescriptorPage * abi::kPageSize;
   const uint64_t from = first / kDescriptorsPerPage * abi::kPageSize;
   const uint64_t to = align_up(end, kDescriptorsPerPage) / kDescriptorsPerPage * abi::kPageSize;
-  Status backed = sys::fallocate(file_, 0, table + from, to - from);
-  if (!backed) return fail(ENOSPC, "arena: its file can't grow: {}", backed.error().message);
-  return {};
+  return give_room(table + from, to - from);
 }
 
 Status Pages::back(uint64_t page, unsigned order) {
@@ -133,8 +144,11 @@ Status Pages::back(uint64_t page, unsigned order) {
   if (!missing) return {};
   const uint64_t from = first * kChunkBytes;
   const uint64_t to = std::min((last + 1) * kChunkBytes, uint64_t{memory_.size()});
-  Status backed = sys::fallocate(file_, 0, from, to - from);
-  if (!backed) return fail(ENOSPC, "arena: its file can't grow: {}", backed.error().message);
+  if (Status room = give_room(from, to - from); !room) {
+    // None for the rest of the chunk; but these pages may be there.
+    if (has_hole(page << abi::kPageShift, order_bytes(order))) return room;
+    return {};
+  }
   for (uint64_t chunk = first; chunk <= last; ++chunk) backed_[chunk] = true;
   return {};
 }

@@ -5,6 +5,7 @@
 //   shared mapping answers a touch that can't be served with SIGBUS.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -53,12 +54,17 @@ class Pages {
   void adopt_free(uint64_t first, uint64_t end) { allocator_.give_range(first, end); }
   // Gives the pages that were never handed out back to the system.
   void trim();
+  // Asked before the file gets so many more bytes: an error is alloc()'s. Nothing set: no limit but
+  // the file's size.
+  void ask_before_growth(std::function<Status(uint64_t bytes)> ask) { may_grow_ = std::move(ask); }
 
  private:
   Pages(BorrowedFd file, sys::Mapping memory);
   uint64_t* header_pointer(size_t offset) const {
     return reinterpret_cast<uint64_t*>(memory_.data() + offset);
   }
+  bool has_hole(uint64_t from, uint64_t bytes) const;
+  Status give_room(uint64_t from, uint64_t bytes);
   Status grow(unsigned order);
   Status back_descriptors(uint64_t first, uint64_t end);
   Status back(uint64_t page, unsigned order);
@@ -70,6 +76,7 @@ class Pages {
   uint64_t high_water_;
   PageAllocator allocator_;
   std::vector<bool> backed_;  // chunks whose pages the file surely has
+  std::function<Status(uint64_t)> may_grow_;
 };
 
 }  // namespace outlive::kho
