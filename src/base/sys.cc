@@ -1,5 +1,6 @@
 #include "base/sys.h"
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -260,6 +261,19 @@ Result<ucred> peer_credentials(BorrowedFd fd) {
                 [&] { return ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length); }));
   return peer;
 }
+
+bool is_peer_gone(BorrowedFd fd) {
+  constexpr int kPeerPidfd = 77;  // SO_PEERPIDFD of asm-generic/socket.h, newer than Debian 12's
+  int number = -1;
+  socklen_t length = sizeof number;
+  if (::getsockopt(fd.get(), SOL_SOCKET, kPeerPidfd, &number, &length) != 0) {
+    return errno == ESRCH || errno == EINVAL;  // waited for, before and since Linux 6.16
+  }
+  const UniqueFd pidfd(number);
+  pollfd ended{number, POLLIN, 0};
+  return ::poll(&ended, 1, 0) == 1;
+}
+
 Result<std::vector<uint64_t>> peer_groups(BorrowedFd fd) {
   std::vector<gid_t> groups(32);
   socklen_t length = 0;

@@ -106,6 +106,10 @@ Result<size_t> sendmsg(BorrowedFd fd, const msghdr& message, int flags);
 Result<size_t> recvmsg(BorrowedFd fd, msghdr& message, int flags);
 Status shutdown(BorrowedFd fd, int how);
 Result<ucred> peer_credentials(BorrowedFd fd);
+// Whether the process that connected is there no more: its pid may be somebody else's by now. By
+// the pidfd that the kernel keeps with the socket (SO_PEERPIDFD, Linux 6.5); false where it has
+// none.
+bool is_peer_gone(BorrowedFd fd);
 // Its supplementary groups, as of its connect.
 Result<std::vector<uint64_t>> peer_groups(BorrowedFd fd);
 Result<int> get_int_option(BorrowedFd fd, int level, int name);

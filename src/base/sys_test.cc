@@ -1,10 +1,12 @@
-// Writing files: whole or not at all, and never in the place of what is no file.
+// Writing files: whole or not at all, and never in the place of what is no file. Who is there at
+// the other end.
 #include "base/sys.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <csignal>
 #include <filesystem>
@@ -63,6 +65,38 @@ TEST_F(WriteFile, LeavesNoHalfWhenThereIsNoRoom) {
   EXPECT_EQ(done.error().code, EFBIG);
   EXPECT_EQ(*sys::read_file(path("a")), "old");
   EXPECT_FALSE(std::filesystem::exists(path("a.new")));
+}
+
+// Of a connection whose process was told to go, and was waited for.
+TEST(Peer, IsGoneWhenItsProcessIs) {
+  const sys::UnixAddress address =
+      sys::unix_address(std::string("@peer-") + std::to_string(::getpid())).take();
+  const UniqueFd listener = sys::socket(AF_UNIX, SOCK_SEQPACKET).take();
+  ASSERT_EQ(
+      ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address.address), address.length),
+      0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const UniqueFd own = sys::socket(AF_UNIX, SOCK_SEQPACKET).take();
+    static_cast<void>(
+        sys::connect(own, reinterpret_cast<const sockaddr*>(&address.address), address.length));
+    ::pause();
+    ::_exit(0);
+  }
+  const UniqueFd accepted = sys::accept(listener, 0).take();
+  EXPECT_FALSE(sys::is_peer_gone(accepted));
+  ::kill(pid, SIGKILL);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
+  constexpr int kPeerPidfd = 77;
+  int number = -1;
+  socklen_t length = sizeof number;
+  const bool known = ::getsockopt(accepted.get(), SOL_SOCKET, kPeerPidfd, &number, &length) == 0;
+  const UniqueFd pidfd(number);
+  EXPECT_EQ(sys::is_peer_gone(accepted), known) << "ended";
+  ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
+  EXPECT_EQ(sys::is_peer_gone(accepted), known) << "waited for";
 }
 
 }  // namespace

@@ -117,7 +117,8 @@ void Device::take_on(UniqueFd fd, const ucred& peer) {
   slot.gid = peer.gid;
   slot.pid = peer.pid;
   slot.reply_fd = -1;
-  const Supervisor::Identity identity = supervisor_.identify(peer.pid, 0);
+  const pid_t pid = sys::is_peer_gone(fd) ? 0 : peer.pid;  // a number for nobody, or for another
+  const Supervisor::Identity identity = supervisor_.identify(pid, 0);
   slot.service = identity.service;
   slot.generation = identity.generation;
   parts_.store.hold(fd);  // before its record: without that it is still a new client's

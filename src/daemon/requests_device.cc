@@ -229,7 +229,8 @@ Result<Outcome> Requests::retrieve_subtree(Connection& connection, wire::Message
 
 Result<Outcome> Requests::participate(Connection& connection, wire::Message& message) {
   const auto body = TRY(wire::read_body<abi::ParticipateRequest>(message.body));
-  const Supervisor::Identity identity = supervisor_.identify(connection.slot->pid, body.instance);
+  const int64_t pid = sys::is_peer_gone(connection.fd()) ? 0 : connection.slot->pid;
+  const Supervisor::Identity identity = supervisor_.identify(pid, body.instance);
   auto reply = wire::sized<abi::ParticipateReply>();
   abi::ServiceSlot* service = parts_.core.services().at(identity.service);
   if (service != nullptr && service->uid != connection.slot->uid && connection.slot->uid != 0) {
