@@ -8,9 +8,10 @@ that only compute, and under attack of two.
     python3 tests/e2e/hostile.py BIN_DIR    3 x 1 s, and a bound of time instead: that nobody starves
 
 The ratio that is bounded is the one to what the machine does to anybody whose processors are taken:
-the larger p99, of outlived and of a bare server, beside who only computes. The ratio to an idle
-machine is printed, too, and so is the one to the bare server under the same attack: no server can
-keep a hostile user from computing, and the scheduler lets who wakes wait for a tick now and then.
+the largest p99, of outlived and of a bare server beside who only computes, and of outlived alone
+(a machine may be busy with others). The ratio to an idle machine is printed,
+too, and so is the one to the bare server under the same attack: no server can keep a hostile user
+from computing, and the scheduler lets who wakes wait for a tick now and then.
 """
 
 import errno
