@@ -90,8 +90,8 @@ restart = "always"
   EXPECT_EQ(config->limits_of(1001).files, config->limits.files);
   EXPECT_EQ(config->worker_share, 25u);
   EXPECT_NE(problem("[limits]\nworker-share-per-uid = 0\n"), "");
-  for (const char* text :
-       {"[;a]\n", "[a.;b]\n", "a.;b = 1\n", "[[;a]]\n", "a = { ;b = 1 }\n", "[", "a."}) {
+  for (const char* text : {"[;a]\n", "[a.;b]\n", "a.;b = 1\n", "[[;a]]\n", "a = { ;b = 1 }\n", "[",
+                           "a.", "a = [ 1 } \u0424\n", "a = 1 \u00a1\n"}) {
     EXPECT_NE(problem(text), "") << text;
   }
   EXPECT_NE(problem("[quota.web]\nfiles = 1\n"), "");

@@ -47,6 +47,7 @@ void make_seeds(const Keep& keep) {
        "reserve-mem = [ { name = \"log\", size = \"64K\" } ]\n[limits]\nsessions = 10\n"
        "[services.web]\ncommand = [\"/bin/web\"]\nlisten = [\"tcp:127.0.0.1:80\"]\n");
   with("header", 0, "[;a]\n");
+  with("letter", 0, "a = [ 1 } \u0424\n");
   with("tcp", 1, "http=tcp:127.0.0.1:8080");
   with("tcp6", 1, "tcp:[::1]:8080");
   with("unix", 1, "unix:/run/web.sock");
