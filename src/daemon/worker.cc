@@ -133,7 +133,6 @@ Status Worker::attach() {
                  report.reclaimed_folios, report.tracker_corrections);
     }
   }
-  arena_->ask_before_growth([this](uint64_t bytes) { return input_.memory.check(bytes); });
   luo::Context context;
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
@@ -160,6 +159,8 @@ Status Worker::attach() {
   ledger_ = std::make_unique<Ledger>(control_, core_->records(), context_.start_number == 1);
   ledger_->add(arena_report_.reclaimed_folios, arena_report_.tracker_corrections, 0);
   TRY(recorder_.open(*arena_, input_.config.regions));
+  // Not before: what is held must be taken up, however little memory is left.
+  arena_->ask_before_growth([this](uint64_t bytes) { return input_.memory.check(bytes); });
   log_info("worker {} attached in {} us: {} sessions, {} files", context_.start_number,
            (system_clock().now_ns() - begun) / 1000, core_->sessions().size(),
            core_->records().count(abi::PoolKind::kFile));
