@@ -31,6 +31,7 @@ Result<std::optional<Json>> Methods::run(const luo::Caller& caller, const Json& 
   Supervisor::NewService service;
   service.name = TRY(wire::param<std::string>(parameters, "name"));
   TRY(check_service_name(service.name));
+  TRY(parts_.room_in_arena(caller.uid));
   service.request_id[0] = request.words[0];
   service.request_id[1] = request.words[1];
   ServiceSpec& spec = service.spec;

@@ -80,6 +80,14 @@ struct Parts {
     if (is_operator(uid)) return in_reserve(fd);
     return static_cast<uint64_t>(fd.get()) + std::max<uint64_t>(128, fd_limit / 16) >= fd_limit;
   }
+  // Of the arena, too: ENOSPC for who would keep more in it, but for operators.
+  Status room_in_arena(uint64_t uid) const {
+    const uint64_t reserve = arena.size() / abi::kPageSize / 16;
+    if (is_operator(uid) || arena.free_pages() > reserve) return {};
+    return fail(ENOSPC,
+                "arena: its last sixteenth is kept for root and outlived's own user: it needs a "
+                "larger arena-max, or less in it");
+  }
   // What is done for a user, from here to charge(): the worker's time, and the closer's.
   struct Expense {
     uint64_t uid;

@@ -69,6 +69,7 @@ class Requests {
   // For what changes a session's files: EBUSY past freeze.
   Result<luo::Session*> changeable(Connection& connection);
   Result<luo::Session*> known_session(Connection& connection);
+  static bool takes_room(abi::Request request);
   Status check_direction(Connection& connection, const wire::Message& message);
   Result<Outcome> preserve(Connection&, wire::Message&, std::span<const uint64_t> tokens);
   Result<Outcome> unpreserve(Connection&, wire::Message&, std::span<const uint64_t> tokens);

@@ -60,6 +60,12 @@ Status Requests::check_direction(Connection& connection, const wire::Message& me
   }
 }
 
+// What these make stays in the arena until somebody takes it away.
+bool Requests::takes_room(Request request) {
+  return request == Request::kCreateSession || request == Request::kPreserveFd ||
+         request == Request::kPreserveMany || request == Request::kAddSubtree;
+}
+
 Outcome Requests::handle(Connection& connection, wire::Message& message) {
   const bool device = connection.slot->role == static_cast<uint64_t>(abi::ConnectionRole::kDevice);
   const Handler handler =
@@ -71,7 +77,9 @@ Outcome Requests::handle(Connection& connection, wire::Message& message) {
   if (const Status fits = device ? Status{} : check_direction(connection, message); !fits) {
     return Outcome::error(fits.error());
   }
-  Result<Outcome> outcome = (this->*handler)(connection, message);
+  const Status room =
+      takes_room(message.request()) ? parts_.room_in_arena(connection.slot->uid) : Status{};
+  Result<Outcome> outcome = room ? (this->*handler)(connection, message) : room.error();
   if (outcome) return std::move(*outcome);
   const int code = outcome.error().code;
   if (code == EDQUOT || code == ENOSPC || code == EPERM || code == EMFILE) {
