@@ -80,11 +80,13 @@ void KeeperProcess::settle_closer() {
   const int32_t number = load_word(word);
   if (number < 0) return;
   static_cast<void>(sys::pidfd_send_signal(BorrowedFd(number), SIGKILL));
-  do {
+  for (int rounds = 1;; ++rounds) {
     pollfd dead{number, POLLIN, 0};
     ::poll(&dead, 1, kCloserGraceMs);
     beat();
-  } while (!is_past_harm(BorrowedFd(number)));
+    if (is_past_harm(BorrowedFd(number))) break;
+    if (rounds == 10) log_warning("the killed closer gets no processor: the next worker waits");
+  }
   close_word(word);
 }
 

@@ -22,10 +22,10 @@ bool is_past_harm(BorrowedFd pidfd) {
   pollfd dead{pidfd.get(), POLLIN, 0};
   if (::poll(&dead, 1, 0) == 1) return true;
   const pid_t pid = pid_of(pidfd);
-  if (pid == -1) return true;
+  if (pid <= 0) return true;
   const Result<std::string> stat = sys::read_file(fmt::format("/proc/{}/stat", pid));
   const size_t end = stat ? stat->rfind(") ") : std::string::npos;
-  return end != std::string::npos && stat->compare(end + 2, 1, "D") == 0;
+  return end == std::string::npos || stat->compare(end + 2, 1, "D") == 0;
 }
 
 }  // namespace outlive::machine

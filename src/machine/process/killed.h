@@ -12,7 +12,8 @@
 namespace outlive::machine {
 
 // True: nothing in the table changes by it any more. Of a process that SIGKILL was sent to. Doesn't
-// wait.
+// wait: callers give it some time first. Also true where /proc doesn't tell, or nobody would ever
+// be done with it.
 bool is_past_harm(BorrowedFd pidfd);
 
 }  // namespace outlive::machine
