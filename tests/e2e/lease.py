@@ -111,7 +111,9 @@ def service_of_its_own_time(world):
     """A service that dies for good: its sessions wait as long as its own configuration says."""
     service = wait_for("the service", lambda: world.service("brief"))
     wait_for("it to run", lambda: world.service("brief")["state"] == "running")
-    held = session_named(world, "brief")
+    # Without notify it is "running" once it has lived for a while, whatever it has done by then.
+    held = wait_for("its two files", lambda: (one := session_named(world, "brief")) and
+                    one["files"] == 2 and one)
     equal((held["claimed"], held["lease_ends"]), (True, None), "while it runs")
     world.kill(world.service("brief")["pid"])
     wait_for("its lease to end", lambda: session_named(world, "brief") is None)
