@@ -88,8 +88,9 @@ def descriptors_that_block(world, status):
         try:
             socket.send_fds(sock, [call + end], [fd])
             os.close(fd)
-        except PermissionError:
+        except PermissionError:  # nothing of it was sent
             threading.Thread(target=os.close, args=(fd,), daemon=True).start()
+            sock.sendall(call + end)
         world.kill(status["pid_worker"], signal.SIGCONT)
         if end:
             check(sock.recv(1), "no answer to a call with a descriptor")
