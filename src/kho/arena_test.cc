@@ -172,7 +172,6 @@ TEST(Arena, FileThatCannotGrowIsEnospc) {
   EXPECT_TRUE(t->alloc(10, kUser));
 }
 
-// The n-th allocation fails, for each n: nothing has changed.
 // Its file grows only when who is asked has said so; what it has is used all the same, also by the
 // next process, which doesn't know what that is.
 TEST(Arena, AsksBeforeItsFileGrows) {
@@ -207,6 +206,7 @@ TEST(Arena, AsksBeforeItsFileGrows) {
   expect_consistent(*t);
 }
 
+// The n-th allocation fails, for each n: nothing has changed.
 TEST(Arena, FailedAllocPreserveChangesNothing) {
   TestArena t = TestArena::make();
   ASSERT_TRUE(t->alloc_preserve(1, kUser));

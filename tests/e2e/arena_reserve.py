@@ -19,18 +19,9 @@ EVIL = 61004
 NOTE = bytes(16384)
 
 
-def fill(wire, number):
-    while True:
-        try:
-            wire.add_note(f"note{number}", NOTE)
-        except p.Refused as refused:
-            return number, refused
-        number += 1
-
-
 def evil(runtime):
     wire = p.Wire.connect(runtime)
-    count, refused = fill(wire, 0)
+    count, refused = wire.fill_with_notes(NOTE, 0)
     others = []
     for what in (lambda: wire.create_session("more"), lambda: wire.add_note("small", b"1")):
         try:
@@ -40,7 +31,7 @@ def evil(runtime):
             others.append(no.errno)
     for number in range(8):
         wire.remove_note(f"note{number}")
-    again, _ = fill(wire, count)
+    again, _ = wire.fill_with_notes(NOTE, count)
     return [count, refused.errno, str(refused), others, again - count]
 
 

@@ -161,6 +161,13 @@ class World:
             raise Failed(f"{path} is missing: build it first")
         return path
 
+    def broken(self, how):
+        """outlived-broken under a name that tells how (src/daemon/broken.h)."""
+        path = self.path(f"outlived-broken.{how}")
+        if not os.path.exists(path):
+            shutil.copy(self.program("outlived-broken"), path)
+        return path
+
     def write(self, name, text):
         with open(self.path(name), "w") as file:
             file.write(text)

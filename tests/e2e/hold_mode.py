@@ -108,7 +108,7 @@ def has_open(world, path):
 
 def another_binary(world, session):
     """One that won't do is refused, or rolled back into holding; a good one serves."""
-    broken = shutil.copy(world.program("outlived-broken"), world.path("outlived-broken.exec"))
+    broken = world.broken("exec")
     good = shutil.copy(world.program("outlived"), world.path("outlived-good"))
     waiting = session.send(p.PRESERVE_FD, p.fd_body(3), [os.memfd_create("three")])
     for binary, code, reason in (("/bin/true", 4, "said nothing"), (broken, 3, "signal 6")):

@@ -78,17 +78,6 @@ class Group:
                 print(f"{self.folder}: {error}", file=sys.stderr)
 
 
-def fill(wire, number):
-    """Notes until no more fits: (their count, the refusal)."""
-    while True:
-        try:
-            wire.add_note(f"note{number}", NOTE)
-        except p.Refused as refused:
-            return number, refused
-        number += 1
-        check(number < 100_000, "1 GiB fits into a group of 96 MiB")
-
-
 def test(world):
     if os.geteuid() != 0:
         raise Skipped("needs root, for a cgroup")
@@ -111,7 +100,7 @@ def in_group(world, group):
     pids = [world.status()[name] for name in ("pid_keeper", "pid_worker", "pid_spare")]
 
     wire = p.Wire.connect(world.runtime)
-    count, refused = fill(wire, 0)
+    count, refused = wire.fill_with_notes(NOTE, 0)
     equal(refused.errno, errno.ENOSPC, f"the refusal: {refused}")
     contains(str(refused), "raise its limit, or keep less", "what to do")
     contains(world.log(), "of the control group", "the log")
@@ -130,12 +119,12 @@ def in_group(world, group):
     wait_for("another worker", lambda: world.status()["pid_worker"] not in (0, pids[1]))
     equal(kept.files(), [1, 2], "files")
     wire = p.Wire.connect(world.runtime)
-    equal(fill(wire, count)[1].errno, errno.ENOSPC, "still full")
+    equal(wire.fill_with_notes(NOTE, count)[1].errno, errno.ENOSPC, "still full")
 
     # What is given back can be used again.
     for number in range(count // 2):
         wire.remove_note(f"note{number}")
-    again, refused = fill(wire, count)
+    again, refused = wire.fill_with_notes(NOTE, count)
     check(again - count >= count // 2 - 64,
           f"{again - count} notes fitted into the room of {count // 2}: {refused}")
     equal(group.kills(), 0, "processes that were killed for memory")

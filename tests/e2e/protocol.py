@@ -175,6 +175,16 @@ class Wire:
     def read_note(self, name):
         return self.call(RETRIEVE_SUBTREE, struct.pack("<II64s", 72, 0, name.encode())).body[72:]
 
+    def fill_with_notes(self, data, number=0):
+        """note0, note1, ... until no more fits: (how many there are then, the refusal)."""
+        while number < 100_000:
+            try:
+                self.add_note(f"note{number}", data)
+            except Refused as refused:
+                return number, refused
+            number += 1
+        raise AssertionError(f"{number} notes fit, and more")
+
     def remove_note(self, name):
         self.call(REMOVE_SUBTREE, struct.pack("<II64s", 72, 0, name.encode()))
 

@@ -3,7 +3,6 @@ asked for anything. One that is bad only after its exec: all services are replac
 the outlived that was there before, and the reason is told."""
 
 import os
-import shutil
 
 from harness import check, contains, equal, free_port, main, wait_for
 from reboot_soft import lines_serve, pids_of, start
@@ -17,13 +16,6 @@ probation-ms = 60000
 tries = 2
 """
 FAILED, REFUSED, TRY_AGAIN = 1, 4, 75
-
-
-def broken(world, how):
-    path = world.path(f"outlived-broken.{how}")
-    if not os.path.exists(path):
-        shutil.copy(world.program("outlived-broken"), path)
-    return path
 
 
 class Host:
@@ -59,7 +51,7 @@ def refused(world, host, path, code, reason, *options):
 def stays(world, host, how, reason):
     """Outlived is the one before; the services are new, and have all they had."""
     before = world.status()
-    done = host.reboot("--binary", broken(world, how), "--force")
+    done = host.reboot("--binary", world.broken(how), "--force")
     equal(done.code, FAILED, f"exit code of: {done.out}{done.err}")
     contains(done.out, "rolled back", "the result")
     contains(done.err, "the services were replaced, outlived was not", "what is told")
@@ -86,7 +78,7 @@ def whole(world, host, before):
 def bad_later(world, host, how):
     """It takes over, the services are started under it, and its own faults bring the one before back."""
     before = world.status()
-    done = host.reboot("--binary", broken(world, how), "--force")
+    done = host.reboot("--binary", world.broken(how), "--force")
     check(done.code in (0, FAILED), f"exit code {done.code} of: {done.out}{done.err}")
     wait_for("the binary before to be back",
              lambda: world.status()["self_rollbacks"] == before["self_rollbacks"] + 1)
@@ -96,9 +88,9 @@ def bad_later(world, host, how):
 def test(world):
     world.start_outlived(CONFIG)
     host = Host(world)
-    refused(world, host, broken(world, "rehearsal"), REFUSED, "signal 6")
-    refused(world, host, broken(world, "hang-rehearsal"), REFUSED, "not ready within 3000 ms")
-    refused(world, host, broken(world, "version"), REFUSED, "outlive-arena-v99")
+    refused(world, host, world.broken("rehearsal"), REFUSED, "signal 6")
+    refused(world, host, world.broken("hang-rehearsal"), REFUSED, "not ready within 3000 ms")
+    refused(world, host, world.broken("version"), REFUSED, "outlive-arena-v99")
     refused(world, host, world.path("nothing"), 1, "No such file")
     for how, reason in (("exec", "signal 6"), ("worker", "its worker"),
                         ("hang", "not ready within 2000 ms")):
@@ -106,7 +98,7 @@ def test(world):
     # The guard: one that has failed too often is not even rehearsed.
     stays(world, host, "exec", "signal 6")
     stays(world, host, "exec", "signal 6")
-    refused(world, host, broken(world, "exec"), TRY_AGAIN, "failed 2 times")
+    refused(world, host, world.broken("exec"), TRY_AGAIN, "failed 2 times")
     bad_later(world, host, "later")
     equal(host.reboot().code, 0, "a good one at the end")
     host.serve()

@@ -2,7 +2,6 @@
 nothing else happens: sessions, files, connections and services stay as they are."""
 
 import os
-import shutil
 
 import protocol as p
 from harness import check, contains, equal, main, wait_for
@@ -16,14 +15,6 @@ tries = 2
 """
 
 REFUSED, ROLLED_BACK, TRY_AGAIN = 4, 3, 75
-
-
-def broken(world, how):
-    """outlived-broken under a name that tells how."""
-    path = world.path(f"outlived-broken.{how}")
-    if not os.path.exists(path):
-        shutil.copy(world.program("outlived-broken"), path)
-    return path
 
 
 def update(world, path, *options):
@@ -55,7 +46,7 @@ def hold(world):
 
 def rolled_back_later(world, how, rollbacks):
     """Taken over, and then its own faults bring the binary before back."""
-    done = update(world, broken(world, how))
+    done = update(world, world.broken(how))
     check(done.code in (0, ROLLED_BACK), f"{how}: exit {done.code}: {done.err}")
     wait_for(f"{how}: the binary before to be back",
              lambda: world.status()["self_rollbacks"] == rollbacks)
@@ -79,25 +70,25 @@ def test(world):
     expect(world, update(world, world.path("text")), REFUSED, "can't be executed")
     expect(world, update(world, world.path("nothing")), 1, "No such file")
     expect(world, update(world, world.dir), 77, "no file to execute")
-    expect(world, update(world, broken(world, "rehearsal")), REFUSED, "signal 6")
-    expect(world, update(world, broken(world, "hang-rehearsal")), REFUSED, "not ready within 3000 ms")
-    expect(world, update(world, broken(world, "version")), REFUSED, "outlive-arena-v99")
+    expect(world, update(world, world.broken("rehearsal")), REFUSED, "signal 6")
+    expect(world, update(world, world.broken("hang-rehearsal")), REFUSED, "not ready within 3000 ms")
+    expect(world, update(world, world.broken("version")), REFUSED, "outlive-arena-v99")
     equal(world.status()["pid_worker"], worker, "the worker")
 
     # After the exec: back to the old binary, by the old spare.
     for number, (how, reason) in enumerate([("exec", "signal 6"), ("worker", "its worker"),
                                             ("hang", "not ready within 2000 ms")], 1):
-        expect(world, update(world, broken(world, how)), ROLLED_BACK, reason)
+        expect(world, update(world, world.broken(how)), ROLLED_BACK, reason)
         equal(world.status()["self_rollbacks"], number, "rollbacks")
     check(world.status()["pid_keeper"] != keeper, "the spare is the keeper")
 
     # The guard: that file has failed twice.
-    expect(world, update(world, broken(world, "exec")), ROLLED_BACK, "signal 6")
-    expect(world, update(world, broken(world, "exec")), ROLLED_BACK, "signal 6")
-    done = update(world, broken(world, "exec"))
+    expect(world, update(world, world.broken("exec")), ROLLED_BACK, "signal 6")
+    expect(world, update(world, world.broken("exec")), ROLLED_BACK, "signal 6")
+    done = update(world, world.broken("exec"))
     equal(done.code, TRY_AGAIN, f"the third try: {done.err}")
     contains(done.err, "failed 2 times", "the guard")
-    expect(world, update(world, broken(world, "exec"), "--force"), ROLLED_BACK, "signal 6")
+    expect(world, update(world, world.broken("exec"), "--force"), ROLLED_BACK, "signal 6")
 
     # A good one, then bad ones that show it only later.
     equal(world.outlive("update", "outlived").code, 0, "a good one")

@@ -3,7 +3,6 @@ a service is being updated, while another one is going on, without a keeper. And
 the name that means outlived itself."""
 
 import os
-import shutil
 import subprocess
 
 import protocol as p
@@ -42,7 +41,7 @@ def while_a_service_is_frozen(world):
 
 
 def while_another_goes_on(world):
-    slow = shutil.copy(world.program("outlived-broken"), world.path("outlived-broken.hang-rehearsal"))
+    slow = world.broken("hang-rehearsal")
     first = in_background(world, "update", "outlived", "--binary", slow)
     wait_for("its rehearsal", lambda: "hang-rehearsal: rehearsal" in world.log())
     done = world.outlive("update", "outlived")
