@@ -87,7 +87,7 @@ struct ControlBlock {
   uint64_t worker_deaths;   // keeper
   uint64_t keeper_deaths;   // spare: takeovers
   uint64_t ever_served;     // keeper: 1 once a worker has got to kServing
-  uint64_t stop_requested;  // keeper: SIGTERM and SIGINT so far; worker ends everything
+  uint64_t stop_requested;  // SIGTERM, SIGINT, `outlive stop --daemon` so far; worker ends all
   uint64_t reload_count;    // keeper: SIGHUP so far
   uint64_t ended;           // keeper: 1: the end, nobody takes over
   uint64_t soft_nofile;     // soft RLIMIT_NOFILE before ours: what services get

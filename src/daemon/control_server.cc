@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "abi/orchestrator_varlink.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/sys.h"
@@ -226,7 +227,9 @@ void ControlServer::reply(Client& client, const std::string& text, bool last) {
   // after it. Who finds a NUL alone doesn't know whether the reply was sent (see serve_one).
   const size_t before = mutant("call-consumed-late") ? 0 : client.in_work - 1;
   if (last && !consume(client, before)) return;
+  if (last) suspect_.consumed(client.fd);
   if (!flush(client)) return;
+  FAULT_POINT("daemon.replied");
   if (!last || !clients_.contains(number)) return;
   if (!consume(client, client.in_work - before)) return;
   client.in_work = 0;

@@ -49,8 +49,7 @@ struct Parts {
   kho::Arena& arena;
   luo::Core& core;
   const Clock& clock;
-  uint64_t started_ns;                 // of this worker's life
-  std::function<void()> request_stop;  // ends the daemon, services first
+  uint64_t started_ns;  // of this worker's life
   std::function<std::string(bool previous)> read_log;
   std::function<uint64_t()> log_written;
   LeakLedger corrected;

@@ -32,6 +32,10 @@ void SuspectCall::begin(BorrowedFd socket, std::string_view call) {
   store_word(control_.block().call_in_work, digest(socket, call));
 }
 
+void SuspectCall::consumed(BorrowedFd socket) {
+  if (load_word(control_.block().call_in_work) >> 32 == socket_part(socket)) end();
+}
+
 void SuspectCall::end() {
   // It was carried out: whatever killed the workers before was not the call.
   const abi::ControlBlock& block = control_.block();
@@ -42,9 +46,13 @@ void SuspectCall::end() {
   store_word(control_.block().call_in_work, uint64_t{0});
 }
 
+uint64_t SuspectCall::socket_part(BorrowedFd socket) {
+  return static_cast<uint64_t>(socket.get() + 1);  // never 0
+}
+
 uint64_t SuspectCall::digest(BorrowedFd socket, std::string_view call) {
   const uint64_t crc = crc32c(std::as_bytes(std::span(call)));
-  return static_cast<uint64_t>(socket.get() + 1) << 32 | crc;  // never 0
+  return socket_part(socket) << 32 | crc;
 }
 
 }  // namespace outlive::daemon

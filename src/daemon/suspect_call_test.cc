@@ -47,5 +47,18 @@ TEST_F(SuspectCallTest, OneThatIsCarriedOutIsNoSuspect) {
   }
 }
 
+// Workers that die behind the reply, at the same words of one client after another.
+TEST_F(SuspectCallTest, OneThatIsConsumedIsNoSuspect) {
+  for (int rounds = 0; rounds < 10; ++rounds) {
+    SuspectCall suspect(control_);
+    ASSERT_FALSE(suspect.refuses(kSocket, kCall)) << rounds;
+    suspect.begin(kSocket, kCall);
+    suspect.consumed(BorrowedFd(kSocket.get() + 1));  // the answer to somebody who waited
+    ASSERT_NE(control_.block().call_in_work, 0U);
+    suspect.consumed(kSocket);
+    worker_dies(abi::DeathKind::kOwn);
+  }
+}
+
 }  // namespace
 }  // namespace outlive::daemon

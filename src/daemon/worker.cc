@@ -111,7 +111,6 @@ class Worker {
   LeakLedger corrected_;
   uint64_t next_look_ns_ = 0;
   uint64_t next_feed_ns_ = 0;
-  bool stopping_ = false;  // by an operator
   bool stop_begun_ = false;
   bool stopped_ = false;
 };
@@ -275,12 +274,12 @@ Status Worker::start() {
   releases_.store = store_.get();
   // What attach released is closed already: no record named it when the table was taken.
   releases_.early.clear();
-  parts_ = std::unique_ptr<Parts>(new Parts{
-      input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_, *store_,
-      *launches_, *arena_, *core_, system_clock(), system_clock().now_ns(),
-      [this] { stopping_ = true; }, [this](bool previous) { return recorder_.read(previous); },
-      [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
-      soft_fd_limit(), input_.confined});
+  parts_ = std::unique_ptr<Parts>(
+      new Parts{input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_,
+                *store_, *launches_, *arena_, *core_, system_clock(), system_clock().now_ns(),
+                [this](bool previous) { return recorder_.read(previous); },
+                [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
+                soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
   host_update_ = std::make_unique<HostUpdate>(*parts_);
@@ -419,7 +418,7 @@ int Worker::run() {
       return machine::kRestartCode;
     }
     if (self_update_->may_leave() && !stop_begun_) self_update_->leave();
-    if ((control_.stop_requested() != 0 || stopping_) && !stop_begun_) {
+    if (control_.stop_requested() != 0 && !stop_begun_) {
       stop_begun_ = true;
       log_notice("stopping: services first");
       tell_service_manager("STOPPING=1\n");

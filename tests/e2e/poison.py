@@ -39,12 +39,23 @@ def poisoned_call(world, how, deaths):
     other.stop_outlived()
 
 
+def innocent_call(world):
+    """Each worker dies as soon as it has replied: nobody's call was the cause, however alike they are."""
+    other = world.second("innocent", env={"OUTLIVE_FAULTS": "daemon.replied:1=abort"})
+    for deaths in range(6):
+        error, reply = p.varlink(other.runtime, "Status")
+        check(error is None, f"a call after {deaths} deaths: {error} {reply}")
+    check(other.status()["worker_deaths"] > 2, "the workers didn't die")
+    other.stop_outlived()  # nor is what was acknowledged forgotten
+
+
 def test(world):
     world.start_outlived()
     poisoned_request(world, "abort", 2)
     poisoned_request(world, "kill", 4)
     poisoned_call(world, "abort", 2)
     poisoned_call(world, "kill", 4)
+    innocent_call(world)
     world.stop_outlived()
 
 
