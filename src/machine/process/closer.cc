@@ -16,6 +16,7 @@
 #include "base/mutant.h"
 #include "machine/process/clone.h"
 #include "machine/process/killed.h"
+#include "machine/process/priority.h"
 
 namespace outlive::machine {
 namespace {
@@ -60,6 +61,7 @@ void note_identity(BorrowedFd fd, Progress* progress) {
 [[noreturn]] void run_closer(pid_t worker, BorrowedFd numbers, Progress* progress) {
   die_with_parent(worker);
   ::prctl(PR_SET_NAME, "outlived-closer");
+  step_back();
   set_log_role("closer");
   std::array<int, kBatch> batch{};
   for (;;) {

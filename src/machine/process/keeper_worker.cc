@@ -13,6 +13,7 @@
 #include "machine/process/clone.h"
 #include "machine/process/keeper_process.h"
 #include "machine/process/killed.h"
+#include "machine/process/priority.h"
 
 namespace outlive::machine {
 namespace {
@@ -65,6 +66,7 @@ void KeeperProcess::start_worker() {
 void KeeperProcess::run_worker() {
   die_with_parent(control_.keeper_pid());
   volunteer_for_oom();
+  go_ahead();
   ::prctl(PR_SET_NAME, "outlived-worker");
   set_log_role("worker");
   WorkerContext context{
