@@ -1,9 +1,7 @@
 """Floods of outlived by a hostile user, and what they cost another one: for hostile.py.
 
 The victim is an ordinary client that asks outlived and a bare server (one process, SOCK_SEQPACKET,
-one descriptor: the least that anybody can do) in turns, so that both live through the same. What the
-machine makes of it is measured by others who attack nobody and only compute: a processor that is
-taken is late for everyone.
+one descriptor: the least that anybody can do) in turns, so that both live through the same.
 """
 
 import json
@@ -147,16 +145,6 @@ def ask_now_and_then(runtime, seconds):
         answers += 1
         time.sleep(0.01)
     return answers
-
-
-# ---- who takes the processors, and attacks nobody ------------------------------------------------
-
-
-def compute(seconds):
-    end, turns = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        turns += 1
-    return turns
 
 
 # ---- the attackers -------------------------------------------------------------------------------
