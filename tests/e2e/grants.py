@@ -1,13 +1,14 @@
 """Grants of the configuration: who is granted a name or a prefix, by uid, by primary or by
 supplementary group, sees, retrieves and ends another's sessions of that name, and nothing else of
-that user; to everybody else they do not exist. Also on a connection that a new worker took on."""
+that user; to everybody else they do not exist. Also on a connection that a new worker took on, and a
+reload gives and takes away, of who is connected already, too."""
 
 import errno
 import os
 import sys
 
 from floods import as_user, result_of
-from harness import Skipped, check, equal, main, wait_for
+from harness import Skipped, check, contains, equal, main, wait_for
 from protocol import END_SESSION, Refused, Wire, session_body, varlink
 
 OWNER, FRIEND, MEMBER, PRIMARY, STRANGER = range(61011, 61016)  # nobody's user ids
@@ -95,6 +96,35 @@ def all_let_go(world):
         one["claimed"] for one in world.json("list", "sessions")["sessions"]))
 
 
+def see(world, uid, between=lambda: None):
+    """look() of that user; `between` happens when it has connected."""
+    ready, go = os.pipe(), os.pipe()
+    child = as_user(uid, look, world.runtime, ready[1], go[0], groups=groups_of(uid))
+    os.close(ready[1])
+    check(os.read(ready[0], 1) == b".", "it has connected")
+    between()
+    os.write(go[1], b".")
+    found = result_of(child)
+    for fd in (ready[0], go[0], go[1]):
+        os.close(fd)
+    return found
+
+
+def reload(world, config):
+    world.write("outlive.toml", config)
+    return "\n".join(world.json("reload")["applied"])
+
+
+def given_and_taken(world):
+    other = CONFIG.replace(f"uids = [{FRIEND}]", f"uids = [{STRANGER}]")
+    for uid, config, may in ((FRIEND, other, False), (STRANGER, CONFIG, False), (STRANGER, other, True)):
+        _, _, retrieved = see(world, uid, lambda: contains(
+            reload(world, config), "grant", "what the reload applied"))
+        equal(retrieved["shared"], "shared" if may else "ENOENT", f"what uid {uid} retrieves")
+        all_let_go(world)
+    reload(world, CONFIG)
+
+
 def test(world):
     world.start_outlived(CONFIG)
     if os.geteuid() != 0:
@@ -104,22 +134,15 @@ def test(world):
     all_let_go(world)
     for death in (False, True):
         for uid, may in MAY.items():
-            ready, go = os.pipe(), os.pipe()
-            child = as_user(uid, look, world.runtime, ready[1], go[0], groups=groups_of(uid))
-            os.close(ready[1])
-            check(os.read(ready[0], 1) == b".", "it has connected")
-            if death:
-                world.kill(world.status()["pid_worker"])
-            os.write(go[1], b".")
-            listed, files, retrieved = result_of(child)
-            for fd in (ready[0], go[0], go[1]):
-                os.close(fd)
+            listed, files, retrieved = see(
+                world, uid, lambda: world.kill(world.status()["pid_worker"]) if death else None)
             print(f"uid {uid}{' after a death of the worker' if death else ''}: {retrieved}")
             wanted = {name: name if name in may else "ENOENT" for name in NAMES}
             equal(retrieved, wanted, f"what uid {uid} retrieves")
             equal(listed, sorted(may), f"sessions in the list of uid {uid}")
             equal(files, len(may), f"files in the list of uid {uid}")
             all_let_go(world)
+    given_and_taken(world)
     equal(result_of(as_user(FRIEND, own_of_that_name, world.runtime)), [[OWNER, FRIEND], 0, [OWNER]],
           "owners of the sessions of one name, before and after the own one was ended")
     for uid, name, wanted in (

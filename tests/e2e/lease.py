@@ -8,9 +8,9 @@ import struct
 import sys
 
 import protocol as p
-from harness import check, contains, equal, free_port, main, wait_for
+from harness import PATIENCE, check, contains, equal, free_port, main, wait_for
 
-SHORT = 1500  # ms
+SHORT = int(50 * PATIENCE)  # ms
 
 
 def session_named(world, name):
