@@ -1,5 +1,6 @@
 // DOC: the versions of KHO and LUO state that kernels show in debugfs (kho/out/fdt,
-// kho/out/sub_fdts/*, kho/in/...), compatible strings "kho-v1" to "kho-v4", "luo-v1" to "luo-v5".
+// kho/out/sub_fdts/*, kho/in/...), compatible strings "kho-v1" to "kho-v4", "luo-v1" to "luo-v5",
+// kexec-metadata version 1.
 // The ABI may change, if the change includes a new version in the compatible string.
 // Compatibility is guaranteed only between the versions listed here; they are read, never written.
 //
@@ -13,8 +14,15 @@
 //   luo-v1          FDT, abi/luo.h
 //   luo-v2          FDT, / { compatible; luo-abi-header = <u64 LuoV2>; }
 //   luo-v3 to v5    no FDT but LuoV5 (abi/luo.h); the versions differ in what the addresses lead to
+//
+// Subtree "kexec-metadata"
+//   1               KexecMetadata: of the kernel that wrote it
+//
+// scratch_phys and scratch_len are text: a number a line ("0x3a800000"), line by line of one
+// region.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace outlive::abi {
@@ -35,5 +43,13 @@ inline constexpr KernelKhoVersion kKernelKhoVersions[] = {
 };
 inline constexpr const char* kLuoFdtVersions[] = {"luo-v1", "luo-v2"};
 inline constexpr const char* kLuoStructVersions[] = {"luo-v3", "luo-v4", "luo-v5"};
+
+inline constexpr uint32_t kKexecMetadataVersion = 1;
+struct [[gnu::packed]] KexecMetadata {
+  uint32_t version;
+  char release[65];      // as uname(2) says it
+  uint32_t kexec_count;  // since the last cold boot, with the kexec that is to come
+};
+static_assert(sizeof(KexecMetadata) == 73 && offsetof(KexecMetadata, kexec_count) == 69);
 
 }  // namespace outlive::abi

@@ -1,6 +1,6 @@
 // outlive kho dump: the memory layer, read-only: of a live outlived, of a saved arena, or of what a
-// kernel shows of its own in debugfs. Only in builds with OUTLIVE_KHO_DEBUG; everything about it is
-// in this file.
+// kernel shows of its own in debugfs. Only in builds with OUTLIVE_KHO_DEBUG, as
+// everything that begins with kho_ here.
 #include <algorithm>
 #include <memory>
 
@@ -9,21 +9,23 @@
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
+#include "cli/kho_blob.h"
+#include "cli/kho_diff.h"
+#include "cli/kho_kernel.h"
 #include "cli/kho_save.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "kho/dump.h"
-#include "kho/fdt.h"
-#include "kho/kernel_blobs.h"
-#include "kho/reserve_mem.h"
 
 namespace outlive::cli {
 namespace {
 
 struct DumpOptions {
   bool digest = false;
+  bool kernel = false;
   std::string dtb;
   std::string image;
+  std::string debugfs = "/sys/kernel/debug";
 };
 
 Result<std::string> from_hex(const std::string& hex) {
@@ -40,16 +42,6 @@ Result<std::string> from_hex(const std::string& hex) {
   }
   if (hex.size() % 2 != 0) return fail(EPROTO, "outlived's root FDT is no hex text");
   return bytes;
-}
-
-Result<std::string> subtree_table(const Json& subtrees) {
-  Table table({"SUBTREE", "ADDRESS", ">SIZE"});
-  for (const Json& subtree : subtrees) {
-    Fields f(subtree);
-    table.row({f.text("name"), "0x" + f.text("address"), fmt::format("{}", f.number("size"))});
-    TRY(f.check());
-  }
-  return table.empty() ? std::string("no subtrees\n") : table.text();
 }
 
 // Clients' own small blobs; "" of an image, where only the memory layer is read.
@@ -114,19 +106,6 @@ Result<int> write_dtb(Cli& cli, const Json& reply, const std::string& path) {
 
 // ---- a file: told by its first bytes
 
-Json subtrees_json(const std::vector<kho::Subtree>& subtrees) {
-  Json list = Json::array();
-  for (const kho::Subtree& one : subtrees) {
-    list.push_back(
-        {{"name", one.name}, {"address", wire::hex_text(one.data.value)}, {"size", one.size}});
-  }
-  return list;
-}
-
-Json address_json(const std::optional<kho::Phys>& address) {
-  return address ? Json(wire::hex_text(address->value)) : Json();
-}
-
 // The fields of KhoDump's reply, and what only an image has.
 Result<Json> arena_json(BorrowedFd file) {
   const kho::ArenaDump dump = TRY(kho::dump_file(file, true));
@@ -151,53 +130,6 @@ Result<Json> arena_json(BorrowedFd file) {
               {"begun_folios", dump.begun_folios}};
 }
 
-Result<Json> root_fdt_json(std::span<const std::byte> bytes) {
-  const kho::RootFdtContents root = TRY(kho::parse_kernel_root_fdt(bytes));
-  return Json{{"kind", "root FDT"},
-              {"compatible", root.compatible},
-              {"memory_map", wire::hex_text(root.memory_map.value)},
-              {"subtrees", subtrees_json(root.subtrees)}};
-}
-
-Result<Json> luo_json(std::span<const std::byte> bytes) {
-  const kho::LuoBlob blob = TRY(kho::parse_luo_blob(bytes));
-  return Json{
-      {"kind", "LUO"},
-      {"compatible", blob.compatible},
-      {"liveupdate_number", blob.liveupdate_number ? Json(*blob.liveupdate_number) : Json()},
-      {"header", address_json(blob.header)},
-      {"sessions", address_json(blob.sessions)},
-      {"flbs", address_json(blob.flbs)}};
-}
-
-Result<Json> memblock_json(std::span<const std::byte> bytes) {
-  Json regions = Json::array();
-  const std::vector<kho::ReserveMem::Region> parsed = TRY(kho::parse_memblock(bytes));
-  for (const kho::ReserveMem::Region& one : parsed) {
-    regions.push_back(
-        {{"name", one.name}, {"start", wire::hex_text(one.start.value)}, {"size", one.size}});
-  }
-  return Json{{"kind", "memblock"},
-              {"compatible", abi::kMemblockCompatible},
-              {"regions", std::move(regions)}};
-}
-
-Result<Json> blob_json(std::span<const std::byte> bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (text.starts_with("luo-")) return luo_json(bytes);
-  if (!text.starts_with("\xd0\x0d\xfe\xed")) {  // FDT_MAGIC
-    return fail(EPROTO, "it is no arena, and no blob of KHO or LUO: it begins with '{}'",
-                clean(text.substr(0, 16)));
-  }
-  TRY(kho::check_fdt(bytes));
-  const std::string version = kho::fdt_string(bytes.data(), 0, abi::kPropCompatible);
-  if (version.starts_with("kho-")) return root_fdt_json(bytes);
-  if (version.starts_with("luo-")) return luo_json(bytes);
-  if (version.starts_with("memblock-")) return memblock_json(bytes);
-  return fail(EPROTO, "version '{}' is not known here (kho-v1 to kho-v4, luo-v1 to luo-v5, {} are)",
-              version, abi::kMemblockCompatible);
-}
-
 Result<Json> image_json(const std::string& path) {
   const UniqueFd file = TRY(sys::open(path, O_RDONLY));
   // By reading: what debugfs shows has no size and can't be mapped.
@@ -208,16 +140,6 @@ Result<Json> image_json(const std::string& path) {
   if (start.starts_with("outlive-arena-")) return arena_json(file).context("{}", path);
   const std::string blob = TRY(sys::read_file(path));
   return blob_json(std::as_bytes(std::span(blob))).context("{}", path);
-}
-
-std::string blob_text(const Json& blob) {
-  std::string text;
-  for (const auto& [name, value] : blob.items()) {
-    if (value.is_null() || value.is_array()) continue;
-    text += fmt::format("{:18} {}\n", name,
-                        clean(value.is_string() ? value.get<std::string>() : value.dump()));
-  }
-  return text;
 }
 
 Result<std::string> image_text(const Json& image) {
@@ -237,7 +159,16 @@ Result<std::string> image_text(const Json& image) {
   return facts + "\n" + (table.empty() ? "no regions\n" : table.text());
 }
 
+Result<int> run_kernel(Cli& cli, const std::string& debugfs) {
+  const Json kernel = TRY(kernel_json(debugfs));
+  if (cli.json) return cli.print_json(kernel);
+  const std::string text = TRY(kernel_text(kernel));
+  cli.print(text);
+  return kExitOk;
+}
+
 Result<int> run_dump(Cli& cli, const DumpOptions& options) {
+  if (options.kernel) return run_kernel(cli, options.debugfs);
   const bool live = options.image.empty();
   Result<Json> read = live ? cli.call_list("KhoDump", {{"digest_only", options.digest}}, "folios")
                            : image_json(options.image);
@@ -279,6 +210,25 @@ Examples:
   verb->callback([&cli, path] { cli.verb = [&cli, path] { return run_save(cli, *path); }; });
 }
 
+static void add_diff(CLI::App& kho, Cli& cli) {
+  CLI::App* verb = kho.add_subcommand("diff", "Show what differs between two dumps");
+  auto files = std::make_shared<std::pair<std::string, std::string>>();
+  verb->add_option("BEFORE", files->first, "What `outlive kho dump --json` wrote")->required();
+  verb->add_option("AFTER", files->second, "The same, later")->required();
+  add_json_option(*verb, cli);
+  verb->fallthrough();
+  verb->footer(R"(
+A line a field: "-" with what it was, "+" with what it is. Exit code 0: nothing differs, 1:
+something does.
+
+Examples:
+  outlive kho dump --kernel --json > before
+  outlive kho dump --kernel --json > after; outlive kho diff before after)");
+  verb->callback([&cli, files] {
+    cli.verb = [&cli, files] { return run_diff(cli, files->first, files->second); };
+  });
+}
+
 void add_kho(CLI::App& app, Cli& cli) {
   CLI::App* kho = app.add_subcommand("kho", "Look at the memory layer (Kexec HandOver)");
   kho->require_subcommand(1);
@@ -292,9 +242,17 @@ void add_kho(CLI::App& app, Cli& cli) {
   verb->add_option("--image", options->image,
                    "Not of a live outlived, but of this file: a saved arena, or a blob of a kernel")
       ->type_name("FILE");
+  CLI::Option* kernel = verb->add_flag("--kernel", options->kernel,
+                                       "Not of outlived, but what the running kernel hands over");
+  verb->add_option("--debugfs", options->debugfs,
+                   "Where the kernel shows it (default /sys/kernel/debug)")
+      ->type_name("DIR")
+      ->needs(kernel);
+  for (const char* other : {"--digest", "--dtb", "--image"}) kernel->excludes(other);
   add_json_option(*verb, cli);
   verb->fallthrough();
   add_save(*kho, cli);
+  add_diff(*kho, cli);
   kho->footer("");
   verb->footer(R"(
 Read-only: nothing can be finalized or aborted through it. Equal digests: equal preserved memory; of
@@ -304,12 +262,16 @@ FILE is told by what is in it: an arena (outlive-arena-v1), a root FDT (kho-v1 t
 subtree LUO (luo-v1 to luo-v5) or memblock (memblock-v1), as a kernel shows them in debugfs below
 kho/out and kho/in. Another version is named in the error.
 
+--kernel shows all of that at once, of both sides, and says in notes what a kernel is known to show
+wrong: an FDT without its end, none at all, a page that it has freed. Only root can read debugfs.
+
 Examples:
   outlive kho dump
   outlive kho dump --digest
   outlive kho dump --dtb root.dtb && dtc -I dtb -O dts root.dtb
   outlive kho dump --image saved.arena --json
-  outlive kho dump --image /sys/kernel/debug/kho/out/sub_fdts/LUO)");
+  outlive kho dump --image /sys/kernel/debug/kho/out/sub_fdts/LUO
+  outlive kho dump --kernel)");
   verb->callback(
       [&cli, options] { cli.verb = [&cli, options] { return run_dump(cli, *options); }; });
 }

@@ -49,7 +49,7 @@ _outlive() {
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
       reboot) words="--soft --dry-run --binary --force --keep-outlived --progress $common" ;;
-      kho) words="dump save --image --digest --dtb $common" ;;
+      kho) words="dump diff save --image --kernel --debugfs --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;
       compat) words="--kernel --device --faults --reboot --stop --help --runtime-dir --" ;;
       status|finalize-format|reload|metrics|version) words=$common ;;

@@ -79,4 +79,25 @@ Result<LuoBlob> parse_luo_blob(std::span<const std::byte> bytes) {
   return blob;
 }
 
+Result<KexecMetadata> parse_kexec_metadata(std::span<const std::byte> bytes) {
+  abi::KexecMetadata raw{};
+  const size_t there = std::min(bytes.size(), sizeof(raw));
+  if (there > 0) std::memcpy(&raw, bytes.data(), there);
+  if (there < sizeof(raw.version)) return fail(EUCLEAN, "kexec-metadata: {} bytes", there);
+  if (const uint32_t version = raw.version; version != abi::kKexecMetadataVersion) {
+    return fail(EPROTO, "kexec-metadata: version {} is not known here ({} is)", version,
+                abi::kKexecMetadataVersion);
+  }
+  if (there < sizeof(raw)) {
+    return fail(EUCLEAN, "kexec-metadata: {} bytes of {}", there, sizeof(raw));
+  }
+  KexecMetadata metadata{.release = {}, .kexec_count = raw.kexec_count};
+  const auto end = std::ranges::find(raw.release, '\0');
+  if (end == std::ranges::end(raw.release)) return fail(EUCLEAN, "kexec-metadata: no end of text");
+  for (const char c : std::string_view(raw.release, end)) {
+    metadata.release += c >= ' ' && c <= '~' ? c : '?';
+  }
+  return metadata;
+}
+
 }  // namespace outlive::kho

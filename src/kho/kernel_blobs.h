@@ -24,4 +24,13 @@ struct LuoBlob {
 // EPROTO names the version, EUCLEAN what is damaged.
 Result<LuoBlob> parse_luo_blob(std::span<const std::byte> bytes);
 
+// The subtree "kexec-metadata": what the kernel that wrote it says of itself.
+struct KexecMetadata {
+  std::string release;
+  uint32_t kexec_count = 0;  // since the last cold boot, with the kexec that is to come
+};
+
+// The same errors.
+Result<KexecMetadata> parse_kexec_metadata(std::span<const std::byte> bytes);
+
 }  // namespace outlive::kho
