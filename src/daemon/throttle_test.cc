@@ -65,6 +65,14 @@ TEST_F(ThrottleTest, NobodyOwesForLong) {
             10 * (Throttle::kMostDebtNs + Throttle::kRestartNs) + 1);
 }
 
+// Else he would be let in for a single request at a time.
+TEST_F(ThrottleTest, GoesOnWithEnoughForAWhile) {
+  throttle_.heard(kOther, now_);
+  throttle_.charge(kGreedy, Throttle::kBurstNs, now_);
+  throttle_.heard(kGreedy, now_);
+  EXPECT_EQ(throttle_.wait_ns(kGreedy, now_), 10 * Throttle::kRestartNs + 1);
+}
+
 // Not in the middle of what others do, but not never.
 TEST_F(ThrottleTest, GoesOnWhenTheOthersAreSilentOrAfterAWhile) {
   throttle_.heard(kOther, now_);
