@@ -1,0 +1,158 @@
+#include "machine/kernel/carry.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+namespace outlive::machine {
+namespace {
+
+constexpr int kKeptFlags = O_APPEND | O_NONBLOCK;
+
+std::string session_name(uint64_t id) {
+  return fmt::format("{}{:016x}", abi::kCarryPrefix, id);
+}
+
+Result<UniqueFd> make_file(const char* name, uint64_t size) {
+  UniqueFd file = TRY(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  TRY(sys::ftruncate(file, size));
+  return file;
+}
+
+Status write_at(BorrowedFd file, std::span<const std::byte> bytes, uint64_t at) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::pwrite(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return fail_errno("what is noted for the next kernel");
+    bytes = bytes.subspan(static_cast<size_t>(done));
+    at += static_cast<uint64_t>(done);
+  }
+  return {};
+}
+
+Status read_at(BorrowedFd file, std::span<std::byte> bytes, uint64_t at) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::pread(file.get(), bytes.data(), bytes.size(), static_cast<off_t>(at));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return fail_errno("what was noted by the kernel before");
+    if (done == 0) return fail(EUCLEAN, "what was noted by the kernel before: it is too short");
+    bytes = bytes.subspan(static_cast<size_t>(done));
+    at += static_cast<uint64_t>(done);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Carry> Carry::begin(UniqueFd device) {
+  KernelSession own = TRY(create_session(device, abi::kCarrySession));
+  return Carry(std::move(device), std::move(own));
+}
+
+Status Carry::add(uint64_t session, uint64_t token, BorrowedFd file) {
+  auto found = sessions_.find(session);
+  if (found == sessions_.end()) {
+    KernelSession made = TRY(create_session(device_, session_name(session)));
+    found = sessions_.emplace(session, std::move(made)).first;
+  }
+  return found->second.preserve(file, token);
+}
+
+Status Carry::reserve(uint64_t image_bytes, size_t files) {
+  image_ = TRY(make_file("outlive-arena", image_bytes));
+  notes_ =
+      TRY(make_file("outlive-carry", sizeof(abi::CarryHeader) + files * sizeof(abi::CarryFile)));
+  room_ = files;
+  TRY(own_.preserve(image_, abi::kCarryArena));
+  return own_.preserve(notes_, abi::kCarryFiles);
+}
+
+Status Carry::write(std::span<const abi::CarryFile> files, uint64_t realtime_ns) {
+  if (files.size() > room_) {
+    return fail(ENOSPC, "{} files, and room for {} was reserved", files.size(), room_);
+  }
+  abi::CarryHeader header{.compatible = {}, .count = files.size(), .written_ns = realtime_ns};
+  memcpy(header.compatible, abi::kCarryCompatible, sizeof abi::kCarryCompatible);
+  TRY(write_at(notes_, std::as_bytes(files), sizeof header));
+  return write_at(notes_, std::as_bytes(std::span(&header, 1)), 0);
+}
+
+Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file) {
+  const struct stat status = TRY(sys::fstat(file));
+  const int flags = ::fcntl(file.get(), F_GETFL);
+  if (flags < 0) return fail_errno("F_GETFL");
+  const auto seals = sys::get_seals(file);
+  return abi::CarryFile{.id = id,
+                        .seals = seals ? static_cast<uint32_t>(*seals) : 0,
+                        .mode = static_cast<uint32_t>(status.st_mode) & 07777,
+                        .uid = status.st_uid,
+                        .gid = status.st_gid,
+                        .flags = static_cast<uint32_t>(flags & kKeptFlags),
+                        .reserved = 0};
+}
+
+Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
+  const int flags = ::fcntl(file.get(), F_GETFL);
+  if (flags < 0) return fail_errno("F_GETFL");
+  const int wanted = static_cast<int>(facts.flags) & kKeptFlags;
+  if (::fcntl(file.get(), F_SETFL, (flags & ~kKeptFlags) | wanted) != 0) {
+    return fail_errno("F_SETFL");
+  }
+  if (::fchown(file.get(), facts.uid, facts.gid) != 0) return fail_errno("fchown");
+  if (::fchmod(file.get(), facts.mode & 07777) != 0) return fail_errno("fchmod");
+  const int there = TRY(sys::get_seals(file));
+  const int missing = static_cast<int>(facts.seals) & ~there;
+  if (missing == 0) return {};
+  return sys::add_seals(file, missing);
+}
+
+Result<std::optional<Arrival>> Arrival::open(BorrowedFd device) {
+  Result<KernelSession> own = retrieve_session(device, abi::kCarrySession);
+  if (!own && own.error().code == ENOENT) return std::optional<Arrival>();
+  if (!own) return own.take_error();
+  Arrival arrival(device, own.take());
+  arrival.image_ = TRY(arrival.own_.retrieve(abi::kCarryArena).context("the arena"));
+  const UniqueFd notes = TRY(arrival.own_.retrieve(abi::kCarryFiles).context("the notes"));
+  TRY(arrival.read_notes(notes));
+  return std::optional(std::move(arrival));
+}
+
+Status Arrival::read_notes(BorrowedFd notes) {
+  TRY(read_at(notes, std::as_writable_bytes(std::span(&header_, 1)), 0));
+  const std::string version(header_.compatible, strnlen(header_.compatible, 32));
+  if (version != abi::kCarryCompatible) {
+    return fail(EPROTO, "session '{}': version '{}' is not '{}'", abi::kCarrySession, version,
+                abi::kCarryCompatible);
+  }
+  const struct stat status = TRY(sys::fstat(notes));
+  const uint64_t room =
+      (static_cast<uint64_t>(status.st_size) - sizeof header_) / sizeof(abi::CarryFile);
+  if (header_.count > room) return fail(EUCLEAN, "session '{}': bad count", abi::kCarrySession);
+  for (uint64_t i = 0; i < header_.count; ++i) {
+    abi::CarryFile one{};
+    TRY(read_at(notes, std::as_writable_bytes(std::span(&one, 1)),
+                sizeof header_ + i * sizeof one));
+    files_[one.id] = one;
+  }
+  return {};
+}
+
+Result<UniqueFd> Arrival::file(uint64_t session, uint64_t token) {
+  auto found = sessions_.find(session);
+  if (found == sessions_.end()) {
+    KernelSession one = TRY(retrieve_session(device_, session_name(session)));
+    found = sessions_.emplace(session, std::move(one)).first;
+  }
+  return found->second.retrieve(token);
+}
+
+Status Arrival::finish() {
+  for (auto& [id, session] : sessions_) TRY(session.finish().context("{}", session_name(id)));
+  sessions_.clear();
+  return own_.finish().context("{}", abi::kCarrySession);
+}
+
+}  // namespace outlive::machine

@@ -1,0 +1,65 @@
+#include "machine/kernel/liveupdate_device.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "abi/liveupdate.h"
+#include "base/sys.h"
+
+namespace outlive::machine {
+namespace {
+
+template <typename T>
+Status request(BorrowedFd fd, uint16_t number, T& argument, std::string_view what) {
+  argument.size = sizeof argument;
+  const auto command = static_cast<unsigned long>(_IO(abi::kLiveUpdateIoctlType, number));
+  int result = 0;
+  do {
+    result = ::ioctl(fd.get(), command, &argument);
+  } while (result == -1 && errno == EINTR);
+  if (result == -1) return fail_errno(what);
+  return {};
+}
+
+Result<KernelSession> session(BorrowedFd device, uint16_t number, const std::string& name,
+                              std::string_view what) {
+  abi::SessionRequest named{};
+  if (name.size() >= sizeof named.name) return fail(EINVAL, "'{}': too long for a session", name);
+  memcpy(named.name, name.data(), name.size());
+  named.fd = -1;
+  TRY(request(device, number, named, what).context("'{}'", name));
+  return KernelSession(UniqueFd(named.fd));
+}
+
+}  // namespace
+
+Status KernelSession::preserve(BorrowedFd file, uint64_t token) {
+  abi::FdRequest wanted{.size = 0, .fd = file.get(), .token = token};
+  return request(fd_, abi::kIoctlPreserveFd, wanted, "PRESERVE_FD");
+}
+
+Result<UniqueFd> KernelSession::retrieve(uint64_t token) {
+  abi::FdRequest wanted{.size = 0, .fd = -1, .token = token};
+  TRY(request(fd_, abi::kIoctlRetrieveFd, wanted, "RETRIEVE_FD"));
+  return UniqueFd(wanted.fd);
+}
+
+Status KernelSession::finish() {
+  abi::FinishRequest wanted{};
+  return request(fd_, abi::kIoctlFinish, wanted, "FINISH");
+}
+
+Result<UniqueFd> open_liveupdate(const std::string& path) {
+  return sys::open(path, O_RDWR);
+}
+
+Result<KernelSession> create_session(BorrowedFd device, const std::string& name) {
+  return session(device, abi::kIoctlCreateSession, name, "CREATE_SESSION");
+}
+
+Result<KernelSession> retrieve_session(BorrowedFd device, const std::string& name) {
+  return session(device, abi::kIoctlRetrieveSession, name, "RETRIEVE_SESSION");
+}
+
+}  // namespace outlive::machine
