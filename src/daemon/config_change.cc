@@ -144,7 +144,8 @@ void Comparison::grants() {
 }
 
 void Comparison::times(const luo::UpdateTimes& before, const luo::UpdateTimes& now) {
-  const auto& [ready, prepare, freeze, adopt, finish, retire, attempts] = now;
+  const auto& [ready, prepare, freeze, adopt, finish, retire, kexec, attempts] = now;
+  static_cast<void>(kexec);  // no key
   live_ms("[update] prepare-timeout-ms", before.prepare, prepare);
   live_ms("[update] freeze-timeout-ms", before.freeze, freeze);
   live_ms("[update] adopt-timeout-ms", before.adopt, adopt);

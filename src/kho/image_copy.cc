@@ -66,9 +66,14 @@ Status sync_folder_of(const std::string& path) {
 
 Status copy_image(BorrowedFd from, BorrowedFd to) {
   const struct stat status = TRY(sys::fstat(from));
+  TRY(sys::ftruncate(to, static_cast<uint64_t>(status.st_size)));
+  return copy_into(from, to);
+}
+
+Status copy_into(BorrowedFd from, BorrowedFd to) {
+  const struct stat status = TRY(sys::fstat(from));
   if (!S_ISREG(status.st_mode)) return fail(EINVAL, "image: not a file");
   const auto size = static_cast<uint64_t>(status.st_size);
-  TRY(sys::ftruncate(to, size));
   std::vector<std::byte> buffer(kPieceBytes);
   for (uint64_t at = 0; at < size;) {
     const off_t data = ::lseek(from.get(), static_cast<off_t>(at), SEEK_DATA);

@@ -11,6 +11,8 @@ namespace outlive::kho {
 // All bytes of `from` into the empty file `to`, as sparse as can be: holes and pages of zeros
 // become holes. Both are seekable; the offsets don't matter.
 Status copy_image(BorrowedFd from, BorrowedFd to);
+// The same without giving `to` a size: it is as large as it needs to be, and has no data yet.
+Status copy_into(BorrowedFd from, BorrowedFd to);
 // A private copy in memory, which may be attached.
 Result<UniqueFd> private_copy(BorrowedFd from);
 // A new file (EEXIST) that only its owner can read, on the disk when this returns; an error leaves

@@ -1,4 +1,5 @@
-// An update of scope `host`: all of user space. Every service that runs takes part in one barrier:
+// An update of scope `host` (all of user space) or `kernel` (that, by a kexec). Every service that
+// runs takes part in one barrier:
 //
 //   begin -> prepare all -> freeze all -> commit, one store for all -> each: retire the old one,
 //   start it anew from its record -> it retrieves and adopts -> finish
@@ -42,7 +43,7 @@ uint64_t flags_of(const abi::UpdateSlot& slot) {
 }  // namespace
 
 // Plan: services that run and have nothing else going on.
-Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
+Result<std::vector<abi::ServiceSlot*>> Updates::plan_host(Scope scope) {
   std::vector<abi::ServiceSlot*> list;
   Status status;
   services_.for_each([&](abi::ServiceSlot& service) {
@@ -57,7 +58,7 @@ Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
     }
   });
   TRY(std::move(status));
-  if (list.empty()) return fail(EINVAL, "no service runs");
+  if (list.empty() && scope == Scope::kHost) return fail(EINVAL, "no service runs");
   if (list.size() > kMostServices) {
     return fail(E2BIG, "{} services run: {} are the most that one update can take", list.size(),
                 kMostServices);
@@ -68,7 +69,7 @@ Result<std::vector<abi::ServiceSlot*>> Updates::plan_host() {
 }
 
 Status Updates::can_begin_host() {
-  TRY(plan_host());
+  TRY(plan_host(Scope::kHost));
   return {};
 }
 
@@ -81,7 +82,7 @@ std::vector<Session*> Updates::plain_sessions() {
 }
 
 Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& options) {
-  const std::vector<abi::ServiceSlot*> services = TRY(plan_host());
+  const std::vector<abi::ServiceSlot*> services = TRY(plan_host(options.scope));
   for (const abi::ServiceSlot* service : services) forget_oldest(*service);
   std::vector<abi::UpdateSlot*> made;
   {
@@ -89,7 +90,7 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& opt
     for (abi::ServiceSlot* service : services) {
       auto* slot = TRY(change.add<abi::UpdateSlot>());
       slot->service = services_.address_of(*service);
-      slot->scope = static_cast<uint64_t>(Scope::kHost);
+      slot->scope = static_cast<uint64_t>(options.scope);
       slot->step = static_cast<uint64_t>(UpdateStep::kPlan);
       slot->state = static_cast<uint64_t>(State::kNormal);
       slot->from_generation = service->generation;
@@ -105,7 +106,8 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& opt
     }
     change.commit();
   }
-  log_notice("update {:x}: of the host, {} services", made.front()->header.id, made.size());
+  log_notice("update {:x}: of the {}, {} services", made.empty() ? 0 : made.front()->header.id,
+             name_of(options.scope), made.size());
   for (size_t i = 0; i < made.size(); ++i) {
     const auto page = Timeline::make(context_.records->arena(), made[i]->header.id);
     Change change(*context_.records);
@@ -123,8 +125,13 @@ Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& opt
   return made;
 }
 
+bool Updates::is_of_host(const abi::UpdateSlot& update) {
+  return update.scope == static_cast<uint64_t>(Scope::kHost) ||
+         update.scope == static_cast<uint64_t>(Scope::kKernel);
+}
+
 bool Updates::of_host(const Active& update) {
-  return update.slot->scope == static_cast<uint64_t>(Scope::kHost);
+  return is_of_host(*update.slot);
 }
 
 // In order of their making; those before commit, or all.
@@ -172,15 +179,33 @@ void Updates::host_frozen() {
       return;
     }
     update.timeline.end(update.timeline.begin("handlers", "freeze", begun), now());
-    enter(update, UpdateStep::kOffer, times.adopt);
+    const bool kexec = update.slot->scope == static_cast<uint64_t>(Scope::kKernel);
+    enter(update, UpdateStep::kOffer, kexec ? times.kexec : times.adopt);
   }
   FAULT_POINT("luo.host.frozen");
-  host_commit();
+  // Of the kernel: the records of all this are about to leave; the next kernel's outlived commits.
+  const Active& any = *active_of(*host_members(true).front());
+  if (any.slot->scope != static_cast<uint64_t>(Scope::kKernel)) host_commit();
 }
 
 // The point of no return, one store for all: outgoing is incoming. Beyond it nobody who ran before
 // may touch anything that was preserved.
 void Updates::host_commit() {
+  for (abi::ServiceSlot* service : host_switch()) {
+    Active* update = active_of(*service);
+    if (update == nullptr) continue;
+    if (awaits_outlived(*update)) update->timeline.begin("outlived", "replace", now());
+    host_retire(*update);
+  }
+}
+
+// In the records of another kernel's outlived: also sessions of a host without services turn.
+void Updates::kexec_arrived() {
+  host_switch();
+  turn_plain_sessions();
+}
+
+std::vector<abi::ServiceSlot*> Updates::host_switch() {
   const std::vector<abi::ServiceSlot*> members = host_members(true);
   uint64_t& number = context_.records->root().live_update_number;
   {
@@ -199,12 +224,7 @@ void Updates::host_commit() {
   }
   carry_on_host_commit();
   log_notice("update of the host committed: live update number {}", number);
-  for (abi::ServiceSlot* service : members) {
-    Active* update = active_of(*service);
-    if (update == nullptr) continue;
-    if (awaits_outlived(*update)) update->timeline.begin("outlived", "replace", now());
-    host_retire(*update);
-  }
+  return members;
 }
 
 // What follows from that store: in as many changes as it takes, before anybody is served. A death
@@ -365,8 +385,7 @@ void Updates::cancel_host(const Active& first, int code, const std::string& reas
 
 bool Updates::cancelled_for_all(const abi::ServiceSlot& service, uint64_t id) {
   const abi::UpdateSlot* slot = find(id);
-  return slot != nullptr && slot->service == services_.address_of(service) &&
-         slot->scope == static_cast<uint64_t>(Scope::kHost) &&
+  return slot != nullptr && slot->service == services_.address_of(service) && is_of_host(*slot) &&
          slot->step == static_cast<uint64_t>(UpdateStep::kCancelled);
 }
 

@@ -47,8 +47,9 @@ struct HostWorld : LuoWorld {
   UpdateStep step(uint64_t i) { return static_cast<UpdateStep>(update(i).step); }
   Direction direction(const char* name) { return core->sessions().direction(session(name)); }
 
-  void begin(bool outlived = false) {
-    const auto made = updates().begin_host({.request_id = {7, 7}, .outlived = outlived});
+  void begin(bool outlived = false, Scope scope = Scope::kHost) {
+    const auto made =
+        updates().begin_host({.request_id = {7, 7}, .scope = scope, .outlived = outlived});
     ASSERT_TRUE(made) << made.error().text();
     ASSERT_EQ(made->size(), kServices);
     for (uint64_t i = 0; i < kServices; ++i) slots[i] = arena->address_of((*made)[i]).value;
@@ -189,6 +190,49 @@ TEST(HostUpdate, ACancelKeepsOutlived) {
   w.dies(2, 103);
   w.expect_cancelled(ECHILD);
   EXPECT_EQ(w.updates().outlived_in_host(), Updates::Outlived::kStays);
+}
+
+// Of the kernel: frozen, and there it stays. It can be given up, and everyone serves.
+TEST(HostUpdate, OfTheKernelStaysFrozen) {
+  HostWorld w;
+  w.begin(false, Scope::kKernel);
+  w.all_answer(Step::kPrepare);
+  w.all_answer(Step::kFreeze);
+  for (uint64_t i = 0; i < HostWorld::kServices; ++i) EXPECT_EQ(w.step(i), UpdateStep::kOffer);
+  EXPECT_EQ(w.updates().all_of_request({7, 7}).size(), HostWorld::kServices);
+  EXPECT_EQ(w.core->state(), State::kFrozen);
+  EXPECT_EQ(w.core->records().root().live_update_number, 0u);
+  ASSERT_TRUE(w.updates().cancel(w.update(0), ECANCELED, "reboot(2) came back"));
+  w.expect_cancelled(ECANCELED);
+}
+
+// What the next kernel's outlived does with the records: they are committed, and nobody of the life
+// before is asked or awaited.
+TEST(HostUpdate, OfTheKernelIsCommittedByTheNextOne) {
+  HostWorld w;
+  w.begin(false, Scope::kKernel);
+  w.all_answer(Step::kPrepare);
+  w.all_answer(Step::kFreeze);
+  w.fake.take();
+  w.fake.state.alive.clear();
+  ASSERT_TRUE(w.reattach());
+  w.updates().kexec_arrived();
+  EXPECT_TRUE(w.fake.take().empty());
+  EXPECT_EQ(w.core->records().root().live_update_number, 1u);
+  for (const char* name : {"a", "b", "c", "plain"}) {
+    EXPECT_EQ(w.direction(name), Direction::kIncoming) << name;
+  }
+  ASSERT_TRUE(w.reattach());
+  w.updates().resume();
+  EXPECT_EQ(w.fake.take(), (Journal{"start a anew", "start b anew", "start c anew"}));
+  kho::expect_consistent(*w.arena);
+}
+
+TEST(HostUpdate, OfTheKernelWithoutServices) {
+  LuoWorld w;
+  EXPECT_TRUE(
+      w.core->updates().begin_host({.request_id = {7, 7}, .scope = Scope::kKernel})->empty());
+  EXPECT_EQ(w.core->updates().begin_host({.request_id = {7, 7}}).error().code, EINVAL);
 }
 
 TEST(HostUpdate, OneVetoInPrepareCancelsAll) {

@@ -35,6 +35,7 @@ struct UpdateTimes {                  // ns
   uint64_t adopt = 5'000'000'000;     // successor, inside the blackout
   uint64_t finish = 300'000'000'000;  // successor: committed to finish; then it is reported
   uint64_t retire = 10'000'000'000;   // old one, until it is killed
+  uint64_t kexec = 30'000'000'000;    // frozen, until the kernel is another
   uint64_t attempts = 3;              // after deaths of the worker
 };
 
@@ -87,17 +88,22 @@ class Updates {
 
   struct HostOptions {
     uint64_t request_id[2] = {0, 0};
+    Scope scope = Scope::kHost;  // or kKernel
     // outlived is to be replaced as well: after commit nobody is started anew before
     // outlived_replaced().
     bool outlived = false;
     uint64_t rehearsal_begun_ns = 0;  // of its next version, for the timelines; 0: none
     uint64_t rehearsal_ended_ns = 0;
   };
-  // Of scope host: one record for each service that runs, all with this request id. EBUSY: one of
-  // them is being updated, started or stopped; EINVAL: none runs; E2BIG: more than one commit
-  // takes; ENOSPC.
+  // Of scope host or kernel: one record for each service that runs, all with this request id.
+  // EBUSY: one of them is being updated, started or stopped; EINVAL: none runs (host only); E2BIG:
+  // more than one commit takes; ENOSPC. Of scope kernel it stays at offer, frozen, until it is
+  // cancelled or the kernel is another.
   Result<std::vector<abi::UpdateSlot*>> begin_host(const HostOptions& options);
-  // Whether begin_host() would begin: the same errors.
+  // In the records that came through a kexec: commits what was frozen for it. The services are
+  // started by resume().
+  void kexec_arrived();
+  // Whether begin_host() of scope host would begin: the same errors.
   Status can_begin_host();
   // Of scope host and not over: what the services wait for, or will.
   enum class Outlived { kStays, kToBeReplaced, kAwaited };
@@ -149,6 +155,7 @@ class Updates {
   abi::UpdateSlot* active(const abi::ServiceSlot& service);
   abi::UpdateSlot* find(uint64_t id);
   abi::UpdateSlot* find_request(const uint64_t (&request_id)[2]);
+  std::vector<abi::UpdateSlot*> all_of_request(const uint64_t (&request_id)[2]);
   abi::UpdateSlot* at(uint64_t address) { return context_.records->find<abi::UpdateSlot>(address); }
   State state(const abi::ServiceSlot& service);
   // Whether this generation may retrieve now: the offer is made, or it serves.
@@ -197,13 +204,15 @@ class Updates {
 
   // host_update.cc
   static bool of_host(const Active& update);
+  static bool is_of_host(const abi::UpdateSlot& update);
   static bool awaits_outlived(const Active& update);
-  Result<std::vector<abi::ServiceSlot*>> plan_host();
+  Result<std::vector<abi::ServiceSlot*>> plan_host(Scope scope);
   std::vector<Session*> plain_sessions();
   std::vector<abi::ServiceSlot*> host_members(bool before_commit);
   bool host_all_at(abi::UpdateStep step);
   void host_prepared();
   void host_frozen();
+  std::vector<abi::ServiceSlot*> host_switch();
   void host_commit();
   void carry_on_host_commit();
   void turn_plain_sessions();

@@ -314,6 +314,16 @@ abi::UpdateSlot* Updates::find_request(const uint64_t (&request_id)[2]) {
   return found;
 }
 
+std::vector<abi::UpdateSlot*> Updates::all_of_request(const uint64_t (&request_id)[2]) {
+  std::vector<abi::UpdateSlot*> found;
+  context_.records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    if (slot.request_id[0] == request_id[0] && slot.request_id[1] == request_id[1]) {
+      found.push_back(&slot);
+    }
+  });
+  return found;
+}
+
 State Updates::state(const abi::ServiceSlot& service) {
   const Active* update = active_of(service);
   return update == nullptr ? State::kNormal : static_cast<State>(update->slot->state);

@@ -73,7 +73,8 @@ Result<MemfdDevice> memfd_device(uint64_t device) {
 
 Result<MemfdDevice> looks_like_memfd(const Node& node) {
   if ((node.mode & S_IFMT) != S_IFREG || node.links != 0) return MemfdDevice::kNone;
-  if (!node.link.starts_with("/memfd:")) return MemfdDevice::kNone;
+  // One that the kernel carried through a kexec has lost its name.
+  if (!node.link.starts_with("/memfd:") && node.link != "/ (deleted)") return MemfdDevice::kNone;
   return memfd_device(node.device);
 }
 
