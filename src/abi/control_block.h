@@ -125,6 +125,7 @@ struct ControlBlock {
   uint64_t steady_offset_ns;  // Clock::steady_ns less CLOCK_BOOTTIME, of every process of this
                               // table and of every binary that takes over; 0: not said
   OperatorWords operators;
+  uint64_t liveupdate_fd;  // before the first clone: /dev/liveupdate, 0: it isn't open
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);

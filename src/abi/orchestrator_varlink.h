@@ -243,6 +243,8 @@ method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
 # its finish: it stays in state updated, and takes no further one. `log`: its last words. `self_updates`,
 # `format`: version of the records; `leaks_...`, `orphans_closed`: what attaches gave back so far.
 # `self_rollbacks`: of outlived itself; `self_update_failed`: why the last one came to nothing.
+# `machine`: what carries it over an update: "kernel" (this outlived has /dev/liveupdate), or "process"
+# and why not the other.
 # `fd_store`: what the service manager's fd store holds of it, null: it is not used.
 method Status() -> (
   state: string,
@@ -273,6 +275,7 @@ method Status() -> (
   kho_enabled: bool,
   liveupdate_enabled: bool,
   confinement: ?string,
+  machine: ?string,
   fd_store: ?string,
   turns: ?int,
   turn_p999_us: ?int,
@@ -327,6 +330,19 @@ method Reboot(request_id: string, binary: ?string, force: ?bool, keep_outlived: 
   live_update_number: int,
   services: []UpdateSummary,
   outlived: OutlivedSummary
+)
+
+# For `outlive kexec`; root only, and where this outlived has /dev/liveupdate (Status: `machine`).
+# `action` look: a copy of the arena. begin: an update of scope kernel, in one barrier; asked again
+# with the same id it tells how far it is, and once `frozen` nobody is served any more: the caller
+# reboots into the next kernel, or says cancel, or else it is cancelled after a while. `arena_fd` is a
+# copy as of then, `liveupdate_fd` the device, both numbers in process `pid`.
+method Kexec(request_id: string, action: string) -> (
+  frozen: bool,
+  pid: int,
+  liveupdate_fd: int,
+  arena_fd: ?int,
+  services: []UpdateSummary
 )
 
 # Ends a session, whoever holds it: its files are given up. `id` when several have that name.

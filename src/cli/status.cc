@@ -44,6 +44,7 @@ Result<std::string> status_text(const Json& reply) {
   line("version", f.text("version"));
   line("features", features(f.flag("kho_enabled"), f.flag("liveupdate_enabled")));
   if (const auto confined = f.maybe_text("confinement")) line("confinement", *confined);
+  if (const auto machine = f.maybe_text("machine")) line("machine", *machine);
   if (const auto store = f.maybe_text("fd_store")) line("fd store", *store);
   line("sockets", f.text("runtime_dir"));
   for (const std::string& words : f.maybe_texts("log")) text += "  | " + clean(words) + "\n";

@@ -179,6 +179,10 @@ Status read_kho(Table& table, Config& config) {
 }
 
 Status read_machine(Table& table, Config& config) {
+  TRY(table.text("kind", config.machine));
+  if (config.machine != "auto" && config.machine != "process" && config.machine != "kernel") {
+    return table.wrong(*table.get("kind"), "kind", "auto, process or kernel is expected");
+  }
   TRY(table.text("fd-store", config.fd_store));
   if (config.fd_store != "auto" && config.fd_store != "on" && config.fd_store != "off") {
     return table.wrong(*table.get("fd-store"), "fd-store", "auto, on or off is expected");

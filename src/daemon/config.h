@@ -38,6 +38,7 @@ struct Config {
   uint64_t arena_max = uint64_t{1} << 30;
   std::vector<RegionConfig> regions;
   bool liveupdate_enabled = true;
+  std::string machine = "auto";              // auto, process, kernel
   std::string fd_store = "auto";             // auto, on, off: the service manager's
   std::string on_incoming_failure = "hold";  // or fresh, reboot
   std::string on_finish_failure = "hold";    // or reboot

@@ -144,7 +144,8 @@ void Comparison::grants() {
 }
 
 void Comparison::times(const luo::UpdateTimes& before, const luo::UpdateTimes& now) {
-  const auto& [ready, prepare, freeze, adopt, finish, retire, attempts] = now;
+  const auto& [ready, prepare, freeze, adopt, finish, retire, kexec, attempts] = now;
+  static_cast<void>(kexec);  // no key
   live_ms("[update] prepare-timeout-ms", before.prepare, prepare);
   live_ms("[update] freeze-timeout-ms", before.freeze, freeze);
   live_ms("[update] adopt-timeout-ms", before.adopt, adopt);
@@ -166,10 +167,10 @@ void Comparison::takeover(const machine::TakeoverOptions& before,
 
 void Comparison::all() {
   auto& [runtime_dir, state_dir, log_level, kho_enabled, newest_format, arena_max, reserve_mem,
-         liveupdate_enabled, fd_store, on_incoming_failure, on_finish_failure, reboot_command,
-         reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine, worker_share, lease_ns,
-         default_limits, quotas_of, granted, update_times, takeover_options, takeover_tries,
-         metrics_listen, services_of] = change_.config;
+         liveupdate_enabled, machine_kind, fd_store, on_incoming_failure, on_finish_failure,
+         reboot_command, reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine,
+         worker_share, lease_ns, default_limits, quotas_of, granted, update_times, takeover_options,
+         takeover_tries, metrics_listen, services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -178,6 +179,7 @@ void Comparison::all() {
   live("[kho] format", format_of(old_), format_of(change_.config));
   static_cast<void>(newest_format), static_cast<void>(reserve_mem);
   regions();
+  at_start("[machine] kind", old_.machine, machine_kind);
   at_start("[machine] fd-store", old_.fd_store, fd_store);
   at_start("[liveupdate] enabled", old_.liveupdate_enabled, liveupdate_enabled);
   live("[liveupdate] on-incoming-failure", old_.on_incoming_failure, on_incoming_failure);

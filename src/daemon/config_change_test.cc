@@ -132,6 +132,7 @@ const std::map<std::string, std::string> kOthers = {
     {"[grant.web] uids", "[2]\nowner = 1"},
     {"[grant.web] gids", "[2]\nowner = 1"},
     {"[worker] confine", "false"},
+    {"[machine] kind", "'process'"},
     {"[machine] fd-store", R"("off")"},
     {"[update] ready-timeout-ms", "5"},
     {"[update] prepare-timeout-ms", "5"},

@@ -32,6 +32,13 @@ TEST(Config, WhatBecomesOfAFinishThatFails) {
   EXPECT_EQ(problem("[liveupdate]\non-finish-failure = 'reboot'\nreboot-command = ['x']\n"), "");
 }
 
+TEST(Config, KindOfMachine) {
+  EXPECT_EQ(parse_config("", "f.toml")->machine, "auto");
+  EXPECT_EQ(parse_config("[machine]\nkind = 'kernel'\n", "f.toml")->machine, "kernel");
+  EXPECT_NE(problem("[machine]\nkind = 'virtual'\n").find("auto, process or kernel"),
+            std::string::npos);
+}
+
 TEST(Config, Leases) {
   const auto config = parse_config(
       "[liveupdate]\nlease-ms = 5\n[services.a]\ncommand = ['/a']\nlease-ms = 0\n"

@@ -59,12 +59,14 @@ class Device {
   // Serves those that have something to say, users in turns, for a while; has_work(): not all of it
   // was done.
   void serve_some();
-  bool has_work() const { return !ready_.empty(); }
+  bool has_work() const { return !ready_.empty() && paused_until_ns_ == 0; }
   // Who had his share of the time (throttle.h) is served again when his wait is over: each turn.
   void resume();
   void accept_some() { acceptor_.accept_some(); }
   // When resume() has something to do; 0: never.
   uint64_t next_resume_ns() const;
+  // Nobody's request is read before this time; 0: from now on. (CLOCK_MONOTONIC)
+  void pause_until(uint64_t ns) { paused_until_ns_ = ns; }
   // What waits for descriptors in flight to arrive, and what failed for want of memory, is tried
   // again; is_starved(): every 20 ms.
   void tick();
@@ -119,6 +121,7 @@ class Device {
   Acceptor acceptor_;
   wire::Buffer buffer_;
   wire::Unwanted unwanted_;
+  uint64_t paused_until_ns_ = 0;
 };
 
 }  // namespace outlive::daemon

@@ -25,6 +25,8 @@ void Device::readable(uint64_t address) {
 void Device::serve_some() {
   if (ready_.empty()) return;
   const uint64_t begun = parts_.now();
+  if (begun < paused_until_ns_) return;
+  paused_until_ns_ = 0;
   while (const auto address = ready_.next()) {
     Connection* connection = find(*address);
     if (connection == nullptr || connection->blocked || connection->taking) continue;

@@ -24,7 +24,7 @@ Result<int> run(const Options& options, const Result<LoadedConfig>& loaded,
                 std::vector<std::string> words) {
   if (!loaded) return loaded.error();
   set_log_level(loaded->config.log_level);
-  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(loaded->config, stored));
+  Setup setup = TRY(taking_over ? Setup::inherit(control) : Setup::make(*loaded, stored, control));
   WorkerInput input = setup.worker_input(options, *loaded);
   setup.hand_on(std::move(stored), control, input);
   files::register_default_handlers(input.handlers);

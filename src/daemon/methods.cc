@@ -71,6 +71,7 @@ Methods::Method Methods::find(std::string_view name) {
       {"ListUpdates", &Methods::list_updates},
       {"EndSession", &Methods::end_session},
       {"Reboot", &Methods::reboot},
+      {"Kexec", &Methods::kexec},
       {"Timeline", &Methods::timeline},
       {"Log", &Methods::log},
 #ifdef OUTLIVE_KHO_DEBUG
@@ -184,6 +185,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"kho_enabled", parts_.config.kho_enabled},
       {"liveupdate_enabled", parts_.config.liveupdate_enabled},
       {"confinement", parts_.confined},
+      {"machine", parts_.machine},
       {"fd_store", fd_store.empty() ? Json() : Json(fd_store)},
       {"turns", parts_.turns.count()},
       {"turn_p999_us", parts_.turns.quantile_us(0.999)},

@@ -8,6 +8,7 @@
 //   methods_plan.cc      Plan
 //   methods_session.cc   EndSession
 //   methods_host.cc      Reboot
+//   methods_kexec.cc     Kexec
 //   methods_operate.cc   Reload, Metrics
 //   methods_debug.cc     KhoDump, KhoSave (only with OUTLIVE_KHO_DEBUG)
 //   methods_fsck.cc      Fsck
@@ -77,6 +78,7 @@ class Methods {
   Result<std::optional<Json>> list_regions(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> list_updates(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> reboot(const luo::Caller&, const Json&, Waiting&);
+  Result<std::optional<Json>> kexec(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> end_session(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);
@@ -97,7 +99,7 @@ class Methods {
   Parts& parts_;
   Supervisor& supervisor_;
   Device& device_;
-  UniqueFd saved_;  // KhoSave's copy
+  UniqueFd saved_;  // KhoSave's and Kexec's copy
 };
 
 // RFC 3339 in UTC, of CLOCK_REALTIME nanoseconds.

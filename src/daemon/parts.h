@@ -55,8 +55,9 @@ struct Parts {
   LeakLedger corrected;
   // Open files of the worker and its machine: not in records.
   std::function<std::vector<BorrowedFd>()> own_fds;
-  uint64_t fd_limit;     // soft RLIMIT_NOFILE
-  std::string confined;  // what is in force in this worker
+  uint64_t fd_limit;         // soft RLIMIT_NOFILE
+  std::string confined;      // what is in force in this worker
+  std::string machine = {};  // machine_choice.h
   SelfUpdate* self_update = nullptr;
   HostUpdate* host_update = nullptr;
   Ledger* ledger = nullptr;

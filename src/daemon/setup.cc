@@ -97,17 +97,21 @@ Result<UniqueFd> make_arena(uint64_t max_bytes) {
 
 }  // namespace
 
-Result<Setup> Setup::make(const Config& config, StoredFds& stored) {
+Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
+                          const machine::Control& control) {
+  const Config& config = loaded.config;
   Setup setup;
   setup.runtime = TRY(wire::make_runtime_dir(config.runtime_dir));
   setup.state_dir = choose_state_dir(config, setup.runtime);
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));
   setup.inherits = stored.arena.valid();
   UniqueFd arena = std::move(stored.arena);
+  setup.machine = MachineChoice::make(config.machine, control);
+  if (!arena) arena = setup.machine.arrival();
   if (!arena) arena = TRY(make_arena(config.arena_max));
   UniqueFd device = TRY(listen_again(stored.device_listener, setup.runtime.liveupdate_socket(),
                                      SOCK_SEQPACKET, 0666));
-  UniqueFd control =
+  UniqueFd operators =
       TRY(listen_again(stored.control_listener, setup.runtime.control_socket(), SOCK_STREAM, 0666));
   // What is left there was no use.
   setup.new_listeners = stored.device_listener.valid() || stored.control_listener.valid();
@@ -119,13 +123,13 @@ Result<Setup> Setup::make(const Config& config, StoredFds& stored) {
   setup.lock = BorrowedFd(lock.release());
   setup.arena = BorrowedFd(arena.release());
   setup.device_listener = BorrowedFd(device.release());
-  setup.control_listener = BorrowedFd(control.release());
+  setup.control_listener = BorrowedFd(operators.release());
   return setup;
 }
 
-Result<machine::Confinement> prepare_confinement(const Setup& setup, const Options& options,
-                                                 const Config& config,
-                                                 const machine::Control& control) {
+Result<machine::Confinement> prepare_confinement([[maybe_unused]] const Setup& setup,
+                                                 const Options& options, const Config& config,
+                                                 [[maybe_unused]] const machine::Control& control) {
   using machine::Confinement;
   if (!config.confine) return Confinement::off("[worker] confine = false");
   if (options.no_keeper) return Confinement::off("--no-keeper: the keeper is in this process");
@@ -149,11 +153,19 @@ Result<machine::Confinement> prepare_confinement(const Setup& setup, const Optio
 
 void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const {
   input.memory = machine::MemoryLimit::open();
+  input.machine = machine.text;
+  input.machine_refused = machine.refused;
   input.inherits = inherits;
   input.new_listeners = new_listeners;
   input.inherited = std::move(stored.placed);
   const bool used_before = inherits || control.block().store_mark != 0;
   input.fd_store = use_fd_store(input.config.fd_store, used_before);
+}
+
+std::vector<BorrowedFd> WorkerInput::fds() const {
+  std::vector<BorrowedFd> list = memory.fds();
+  list.insert(list.end(), {arena, device_listener, control_listener, lock});
+  return list;
 }
 
 WorkerInput Setup::worker_input(const Options& options, const LoadedConfig& loaded) const {
@@ -181,6 +193,7 @@ Result<Setup> Setup::inherit(const machine::Control& control) {
   if (const uint64_t offset = control.block().steady_offset_ns; offset != 0) {
     take_over_steady_offset(offset);
   }
+  setup.machine = MachineChoice::inherit(control);
   setup.runtime.path = Takeover::text_of(block.runtime_dir);
   setup.state_dir = Takeover::text_of(block.state_dir);
   const std::pair<BorrowedFd*, int64_t> fds[] = {{&setup.arena, block.arena_fd},

@@ -7,6 +7,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/config.h"
+#include "daemon/machine_choice.h"
 #include "daemon/options.h"
 #include "daemon/stored_fds.h"
 #include "machine/process/confinement.h"
@@ -20,7 +21,9 @@ struct WorkerInput;
 struct Setup {
   // EEXIST: another outlived is at this folder (its pid is named).
   // What the fd store gave back is used instead of new ones; taken from it.
-  static Result<Setup> make(const Config& config, StoredFds& stored);
+  // [machine] kind is chosen here, and what came through a kexec is taken.
+  static Result<Setup> make(const LoadedConfig& loaded, StoredFds& stored,
+                            const machine::Control& control);
   // The same, left by the binary before this one over its exec (abi/takeover.h). EUCLEAN.
   static Result<Setup> inherit(const machine::Control& control);
   // What the worker has to know of the service manager's fd store.
@@ -37,6 +40,7 @@ struct Setup {
   BorrowedFd control_listener;
   bool inherits = false;       // the arena is another outlived's
   bool new_listeners = false;  // and its listeners led nowhere
+  MachineChoice machine;
 };
 
 // What every worker gives up first of all; the folders are there already.

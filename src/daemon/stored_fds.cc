@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/fd_store.h"
+#include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
 namespace {
@@ -49,17 +49,6 @@ int number_of(std::string_view name) {
   const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
   return parsed.ptr == name.data() + name.size() && number > STDERR_FILENO ? number : -1;
 }
-
-// Numbers above the soft limit are in use, too; services get the limit as it was.
-struct RaisedLimit {
-  RaisedLimit() {
-    ::getrlimit(RLIMIT_NOFILE, &before);
-    const rlimit most{before.rlim_max, before.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &most);
-  }
-  ~RaisedLimit() { ::setrlimit(RLIMIT_NOFILE, &before); }
-  rlimit before{};
-};
 
 Result<int> copy_above(int number, int lowest) {
   const int copy = ::fcntl(number, F_DUPFD_CLOEXEC, lowest);
@@ -138,7 +127,7 @@ Result<StoredFds> StoredFds::take() {
     forget(names);
     return stored;
   }
-  const RaisedLimit raised;
+  const machine::RaisedFdLimit raised;
   std::map<std::string_view, UniqueFd*> own = {{kStoreArena, &stored.arena},
                                                {kStoreDevice, &stored.device_listener},
                                                {kStoreControl, &stored.control_listener}};

@@ -1,7 +1,6 @@
 #include "daemon/worker.h"
 
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -50,12 +49,6 @@ std::string local_path(BorrowedFd fd) {
 void tell_service_manager(std::string_view text) {
   const int code = notify_manager(text);
   if (code != 0) log_warning("service manager: {}", strerrordesc_np(code));
-}
-
-uint64_t soft_fd_limit() {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  return limit.rlim_cur;
 }
 
 constexpr uint64_t kHeartbeatNs = 500'000'000;
@@ -279,11 +272,12 @@ Status Worker::start() {
                 *store_, *launches_, *arena_, *core_, system_clock(), system_clock().now_ns(),
                 [this](bool previous) { return recorder_.read(previous); },
                 [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
-                soft_fd_limit(), input_.confined});
+                machine::soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
   parts_->self_update = self_update_.get();
   host_update_ = std::make_unique<HostUpdate>(*parts_);
   parts_->host_update = host_update_.get();
+  parts_->machine = input_.machine;
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
     const Status finalized = ledger_->finalize(parts_->now());
@@ -335,6 +329,7 @@ void Worker::tell_of_keeper() {
   if (block.told_keeper == 0) {
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
     log_notice("the worker's confinement: {}", input_.confined);
+    log_notice("machine: {}", input_.machine);
   }
   machine::store_word(block.told_keeper, static_cast<uint64_t>(control_.keeper_pid()));
 }
@@ -437,12 +432,6 @@ int Worker::run() {
 
 }  // namespace
 
-std::vector<BorrowedFd> WorkerInput::fds() const {
-  std::vector<BorrowedFd> list = memory.fds();
-  list.insert(list.end(), {arena, device_listener, control_listener, lock});
-  return list;
-}
-
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
   input.config = take_config(context.control, input.options, std::move(input.config));
@@ -453,6 +442,10 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                  !context.hold, input.arena, config.takeover_tries, std::move(reboot),
                  config.reboot_timeout_ns});
   };
+  const auto refuse = [&](const std::string& reason) {
+    const bool reboot = config.on_incoming_failure == "reboot";
+    return hold_because(reason, reboot ? config.reboot_command : std::vector<std::string>());
+  };
   if (context.hold) {
     return hold_because(
         fmt::format("outlived's worker died too often ({} deaths); requests wait. To try again: "
@@ -460,6 +453,11 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
                     "everything: kill {}",
                     context.control.block().worker_deaths, context.control.keeper_pid(),
                     context.control.keeper_pid()));
+  }
+  if (!input.machine_refused.empty()) {
+    log_error("The incoming tree failed to initialize properly, disabling live update: {}",
+              input.machine_refused);
+    if (config.on_incoming_failure != "fresh") return refuse(input.machine_refused);
   }
   const EpochKept epoch(input.arena);
   auto worker = std::make_unique<Worker>(input, context);
@@ -481,9 +479,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     epoch.put_back();
     if (config.on_incoming_failure != "fresh" ||
         !make_way(input.arena, input.state_dir, context.control)) {
-      const bool reboot = config.on_incoming_failure == "reboot";
-      return hold_because(attached.error().message,
-                          reboot ? config.reboot_command : std::vector<std::string>());
+      return refuse(attached.error().message);
     }
     worker = std::make_unique<Worker>(input, context);
     attached = worker->attach();

@@ -139,6 +139,14 @@ class Machine:
         check(ran.code == 0, f"{' '.join(ran.words)} ended with {ran.code}:\n{ran.out}")
         return ran.out
 
+    def start(self, program, *arguments, output):
+        """Starts it, and goes on; what it says goes into a file in there."""
+        code, said = self.request(("start", output, f"/host/{program}", *arguments), PATIENCE)
+        equal((code, said), (0, ""), f"the start of {program}")
+
+    def signal(self, pid, number):
+        self.request(("signal", str(pid), str(number)), PATIENCE)
+
     def read(self, path, timeout=PATIENCE):
         return self.request(("read", path), timeout)[1]
 

@@ -175,6 +175,9 @@ std::vector<BorrowedFd> Control::held_fds() const {
   };
   const abi::ControlBlock& block = *block_;
   add(memory_.get());
+  if (const uint64_t device = load_word(block.liveupdate_fd); device != 0) {
+    add(static_cast<int64_t>(device));
+  }
   for (const int64_t number :
        {block.worker_wake_fd, block.keeper_wake_fd, load_word(block.signal_fd),
         int64_t{config_file().get()}, int64_t{metrics_listener().get()}}) {

@@ -31,7 +31,28 @@ bool is_open(int number) {
   return ::fcntl(number, F_GETFD) != -1;
 }
 
+void set_soft_limit(uint64_t number) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(number, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
+
+uint64_t soft_fd_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+RaisedFdLimit::RaisedFdLimit() : before_(soft_fd_limit()) {
+  set_soft_limit(UINT64_MAX);
+}
+
+RaisedFdLimit::~RaisedFdLimit() {
+  set_soft_limit(before_);
+}
 
 Result<FdLimit> grow_fd_table(uint64_t wanted) {
   rlimit limit{};

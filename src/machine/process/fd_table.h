@@ -22,6 +22,20 @@ struct FdLimit {
 // up to 30 ms. Before the first clone.
 Result<FdLimit> grow_fd_table(uint64_t wanted = 0);
 
+uint64_t soft_fd_limit();
+
+// Where more descriptors may come than the soft limit allows: raised as long as this lives, and
+// then as it was, for it is what services get.
+class RaisedFdLimit {
+ public:
+  RaisedFdLimit();
+  ~RaisedFdLimit();
+  RaisedFdLimit(const RaisedFdLimit&) = delete;
+
+ private:
+  uint64_t before_;
+};
+
 // Open fds of this process, lowest first. About 60 ns a number; opens nothing.
 std::vector<BorrowedFd> list_open_fds();
 // How many are open: at once on Linux 6.2 and later, else counted.

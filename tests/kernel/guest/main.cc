@@ -2,7 +2,9 @@
 // what it is told over a virtio port. There is no shell and nothing else in the initramfs; programs
 // come from the host's folder, seen as /host.
 //
-//   run PROGRAM [ARG...]   read PATH   kexec KERNEL INITRD   poweroff
+//   run PROGRAM [ARG...]   start OUTPUT PROGRAM [ARG...]   signal PID NUMBER   read PATH
+//   kexec KERNEL INITRD   poweroff
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -59,6 +61,11 @@ Status send_file(const std::string& path, Channel& channel) {
 Status obey(const Request& request, Channel& channel) {
   const std::string& verb = request[0];
   if (verb == "run") return run_program(std::span(request).subspan(1), channel);
+  if (verb == "start") return start_program(std::span(request).subspan(1), channel);
+  if (verb == "signal" && request.size() == 3) {
+    TRY(sys::kill(atoi(request[1].c_str()), atoi(request[2].c_str())));
+    return channel.send("exit 0");
+  }
   if (verb == "read" && request.size() == 2) return send_file(request[1], channel);
   if (verb == "kexec" && request.size() == 3) return kexec_into(request[1], request[2]);
   if (verb == "poweroff") return power_off();

@@ -102,4 +102,13 @@ Status run_program(std::span<const std::string> words, Channel& channel) {
   return channel.send(fmt::format("exit {}", WEXITSTATUS(status)));
 }
 
+Status start_program(std::span<const std::string> words, Channel& channel) {
+  if (words.size() < 2) return fail(EINVAL, "start what, and where does its output go?");
+  const UniqueFd output = TRY(sys::open(words[0], O_WRONLY | O_CREAT | O_APPEND, 0644));
+  const pid_t pid = fork();
+  if (pid < 0) return fail_errno("fork");
+  if (pid == 0) become(words.subspan(1), output);
+  return channel.send("exit 0");
+}
+
 }  // namespace outlive::guest

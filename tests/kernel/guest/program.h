@@ -13,4 +13,8 @@ namespace outlive::guest {
 // for the pipe ends with the program. An error of this function means that it didn't start.
 Status run_program(std::span<const std::string> words, Channel& channel);
 
+// The same without waiting: words[0] is where its output goes, a file; the rest is the program. It
+// lives on beside all that is run later.
+Status start_program(std::span<const std::string> words, Channel& channel);
+
 }  // namespace outlive::guest

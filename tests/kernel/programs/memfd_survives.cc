@@ -1,5 +1,6 @@
 // A memfd in a session of the kernel, in the structures of our abi/: `save` before a kexec, `check`
-// after it. What isn't as it was is said in one line, and the exit code is 1.
+// after it; `hold` only has the device open. What isn't as it was is said in one line, and the exit
+// code is 1.
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -70,6 +71,12 @@ Status stay_behind() {
   while (true) pause();
 }
 
+// Has the device open, and nothing else.
+Status hold() {
+  const UniqueFd device = TRY(sys::open("/dev/liveupdate", O_RDWR));
+  return stay_behind();
+}
+
 Status save() {
   const UniqueFd session = TRY(open_session(abi::kIoctlCreateSession, "CREATE_SESSION"));
   const UniqueFd file = TRY(sys::memfd_create("survivor", MFD_CLOEXEC));
@@ -124,11 +131,11 @@ Status check() {
 int main(int argc, char** argv) {
   using namespace outlive;
   const std::string_view what = argc == 2 ? argv[1] : "";
-  if (what != "save" && what != "check") {
-    dprintf(STDERR_FILENO, "usage: %s save|check\n", argv[0]);
+  if (what != "save" && what != "check" && what != "hold") {
+    dprintf(STDERR_FILENO, "usage: %s save|check|hold\n", argv[0]);
     return 2;
   }
-  const Status done = what == "save" ? save() : check();
+  const Status done = what == "save" ? save() : what == "check" ? check() : hold();
   if (done) return EXIT_SUCCESS;
   dprintf(STDERR_FILENO, "%s: %s\n", argv[1], done.error().text().c_str());
   return EXIT_FAILURE;

@@ -1,0 +1,52 @@
+#include "daemon/machine_choice.h"
+
+#include "base/log.h"
+#include "daemon/kexec_arrival.h"
+#include "machine/kernel/device_refusal.h"
+#include "machine/kernel/liveupdate_device.h"
+
+namespace outlive::daemon {
+
+MachineChoice MachineChoice::make(const std::string& kind, const machine::Control& control) {
+  MachineChoice choice;
+  if (kind == "process") {
+    choice.text = "process: [machine] kind";
+    return choice;
+  }
+  Result<UniqueFd> device = machine::open_liveupdate();
+  if (device) {
+    choice.device = BorrowedFd(device->release());
+    machine::store_word(control.block().liveupdate_fd, static_cast<uint64_t>(choice.device.get()));
+    choice.text = "kernel";
+    return choice;
+  }
+  const int code = device.error().code;
+  const std::string why = machine::device_refusal(device.error());
+  choice.text = "process: " + why;
+  if (kind == "kernel" || code == EIO) {
+    choice.refused = why;
+  } else if (code == EBUSY) {
+    log_warning("[machine] kind = auto: {}", why);
+  } else {
+    log_debug("[machine] kind = auto: {}", why);
+  }
+  return choice;
+}
+
+MachineChoice MachineChoice::inherit(const machine::Control& control) {
+  MachineChoice choice;
+  const uint64_t word = machine::load_word(control.block().liveupdate_fd);
+  choice.text = word != 0 ? "kernel" : "process: as before the update of outlived";
+  if (word != 0) choice.device = BorrowedFd(static_cast<int>(word));
+  return choice;
+}
+
+UniqueFd MachineChoice::arrival() {
+  if (!device.valid()) return {};
+  Result<UniqueFd> arena = take_arrival(device);
+  if (arena) return arena.take();
+  refused = fmt::format("what came through the kexec can't be read: {}", arena.error().text());
+  return {};
+}
+
+}  // namespace outlive::daemon

@@ -1,0 +1,31 @@
+// [machine] kind: whether this outlived is the owner of the kernel's /dev/liveupdate ("kernel"), so
+// that what it keeps can cross a kexec, or works without ("process").
+//
+// Happy path:   auto, kernel: the device is open, and stays open in the shared table, for it has
+//               one owner only. auto without one: process.
+// Unhappy path: kernel without one, or auto where the kernel could not read what the one before
+//               left (EIO): `refused`, and [liveupdate] on-incoming-failure says what follows.
+#pragma once
+
+#include <string>
+
+#include "base/unique_fd.h"
+#include "machine/process/control.h"
+
+namespace outlive::daemon {
+
+struct MachineChoice {
+  // Before the first clone.
+  static MachineChoice make(const std::string& kind, const machine::Control& control);
+  // Of a binary that takes over: the device of the one before.
+  static MachineChoice inherit(const machine::Control& control);
+  // The arena that came through a kexec, if one did; else not valid. An arrival that can't be read
+  // is `refused`, and stays with the kernel.
+  UniqueFd arrival();
+
+  BorrowedFd device;    // of the table; not valid: process
+  std::string text;     // for people: "kernel", "process: REASON"
+  std::string refused;  // why nobody may be served
+};
+
+}  // namespace outlive::daemon
