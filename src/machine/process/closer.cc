@@ -152,6 +152,11 @@ void Closer::put(Job job, bool first) {
   ++queued_;
 }
 
+void Closer::rest() {
+  if (process_ == nullptr || pending() != 0) return;
+  static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
+}
+
 // One of each user after another.
 Closer::Job Closer::next_job() {
   auto turn = queues_.upper_bound(last_uid_);
