@@ -59,6 +59,6 @@ endfunction()
 # The daemon and the command line start while the fd table may be full: no shared libraries then.
 function(outlive_static_program TARGET)
   if(OUTLIVE_STATIC AND NOT OUTLIVE_SANITIZE)
-    target_link_options(${TARGET} PRIVATE -static)
+    target_link_options(${TARGET} PRIVATE -static -Wl,--gc-sections)
   endif()
 endfunction()

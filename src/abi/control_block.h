@@ -13,6 +13,7 @@
 //   text           the launch specification's bytes
 //   takeover       how another binary takes over (abi/takeover.h)
 //   operators      words of the operators' side (abi/operator_words.h)
+//   takeover_times when the steps of the last takeovers were over
 //
 // Another binary finds it as it is: it refuses another compatible string. Within a version words
 // may only be added at the end; who finds the file shorter than its own block makes it longer, with
@@ -125,6 +126,7 @@ struct ControlBlock {
   uint64_t steady_offset_ns;  // Clock::steady_ns less CLOCK_BOOTTIME, of every process of this
                               // table and of every binary that takes over; 0: not said
   OperatorWords operators;
+  TakeoverTimes takeover_times[kTakeoverOutcomes];
   uint64_t liveupdate_fd;  // before the first clone: /dev/liveupdate, 0: it isn't open
 };
 static_assert(sizeof(ExitEntry) == 24);
@@ -137,6 +139,8 @@ static_assert(offsetof(ControlBlock, takeover) ==
               256 + 24 * kExitRing + 40 * kMaxChildren + sizeof(LaunchRequest) + kLaunchText);
 static_assert(offsetof(ControlBlock, operators) ==
               offsetof(ControlBlock, takeover) + sizeof(TakeoverBlock) + 9 * 8);
+static_assert(offsetof(ControlBlock, takeover_times) ==
+              offsetof(ControlBlock, operators) + sizeof(OperatorWords));
 
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.

@@ -105,7 +105,9 @@ type Service (
 )
 
 # `result`: running, updated, rolled back, finish failed (committed, but it stays in state updated: see
-# Status).
+# Status). Of outlived itself, for who may ask for one: the id is "outlived-NUMBER", the service
+# "outlived", `result` may also be refused, versions stand for generations (0), and `step` while it is
+# running is rehearsal, stop, exec or ready.
 type UpdateSummary (
   update: string,
   service: string,
@@ -116,7 +118,9 @@ type UpdateSummary (
   started: string,
   blackout_us: ?int,
   from_generation: int,
-  to_generation: int
+  to_generation: int,
+  from_version: ?string,
+  to_version: ?string
 )
 
 # Of an update of the host. `result`: running, updated, rolled back, refused (then the services were
@@ -292,7 +296,7 @@ method ListRegions() -> (regions: []Region)
 # Newest first.
 method ListUpdates() -> (updates: []UpdateSummary)
 
-# Of one update; null: the newest.
+# Of one update, of a service or of outlived itself; null: the newest.
 method Timeline(update: ?string) -> (
   update: string,
   service: string,

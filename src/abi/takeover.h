@@ -73,6 +73,26 @@ struct TakeoverOutcome {  // 288 bytes
 };
 static_assert(sizeof(TakeoverOutcome) == 288);
 
+// When the steps of a takeover were over, for people (`outlive timeline`): of number n in
+// ControlBlock.takeover_times[n % kTakeoverOutcomes]. 0: it has not come to that, or a binary that
+// knows of no such word did it. Each word is stored once.
+struct TakeoverTimes {       // 128 bytes
+  uint64_t number;           // worker: stored last; 0: none
+  uint64_t started_ns;       // worker: CLOCK_REALTIME
+  uint64_t asked_ns;         // worker: this one and all that follow CLOCK_MONOTONIC
+  uint64_t rehearsed_ns;     // keeper: the rehearsal said ok
+  uint64_t stopped_ns;       // keeper: when the old worker answered for the last time
+  uint64_t executed_ns;      // keeper: just before the exec
+  uint64_t entered_ns;       // new binary: its main has begun
+  uint64_t committed_ns;     // new worker: attached, and the point of no return
+  uint64_t serving_ns;       // the first worker that answers again, of whichever binary
+  uint64_t ended_ns;         // keeper, or old spare: the outcome is written down
+  uint64_t back_ns;          // keeper, on probation: going back to the binary before began,
+  uint64_t back_serving_ns;  // and it answers
+  uint64_t reserved[4];
+};
+static_assert(sizeof(TakeoverTimes) == 128);
+
 inline constexpr uint64_t kTakeoverBack = 1u << 0;  // to the binary before, without a rehearsal
 // Only the rehearsal: what is to be executed later shall be known to be good before others depend
 // on it. asked -> rehearsing -> idle.

@@ -82,9 +82,11 @@ std::vector<std::string> region_row(Fields& f) {
 
 std::vector<std::string> update_row(Fields& f) {
   const auto blackout = f.maybe_number("blackout_us");
+  const auto from = f.maybe_text("from_version");
   return {f.text("update"),
           f.text("service"),
-          fmt::format("{} -> {}", f.number("from_generation"), f.number("to_generation")),
+          from ? fmt::format("{} -> {}", *from, dash(f.maybe_text("to_version")))
+               : fmt::format("{} -> {}", f.number("from_generation"), f.number("to_generation")),
           f.text("result"),
           f.text("step"),
           blackout ? duration_text(*blackout) : "-",

@@ -193,6 +193,13 @@ TEST_F(CliTest, ListSessionsFilesRegionsUpdates) {
     "blackout_us":412,"from_generation":3,"to_generation":4}]})"));
   EXPECT_NE(run({"list", "updates"}).out.find("5f2a    web      3 -> 4   updated  done"),
             std::string::npos);
+
+  fake_.reply("ListUpdates", Json::parse(R"({"updates":[{"update":"outlived-7","service":"outlived",
+    "state":"normal","step":"done","result":"updated","reason":null,"started":"2026-11-21T12:00:00Z",
+    "blackout_us":412,"from_generation":0,"to_generation":0,"from_version":"1.0",
+    "to_version":"1.1"}]})"));
+  EXPECT_NE(run({"list", "updates"}).out.find("outlived-7  outlived  1.0 -> 1.1  updated  done"),
+            std::string::npos);
 }
 
 TEST_F(CliTest, Fsck) {

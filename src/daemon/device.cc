@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/sys.h"
@@ -237,7 +238,7 @@ bool Device::serve(Connection& connection, wire::Message& message) {
     return false;
   }
   // The reply before was sent, and its request taken; the worker died before it let go of the fd.
-  drop_reply_fd(connection);
+  if (!mutant("reply-overwritten")) drop_reply_fd(connection);
   Outcome outcome;
   if (is_poison(connection, message) && !mutant("poison-replayed")) {
     outcome = Outcome::error(fail(EIO, "outlived's worker died of this request, again and again"));
@@ -300,6 +301,7 @@ bool Device::answer(Connection& connection, const wire::Message& message, const 
     return false;
   }
   end_work(*connection.slot);
+  FAULT_POINT("daemon.answered");
   drop_reply_fd(connection);
   return true;
 }

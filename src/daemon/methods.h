@@ -23,6 +23,7 @@
 namespace outlive::daemon {
 
 class Device;
+class SelfUpdateTimeline;
 
 struct Answer {
   std::string text;  // a finished message
@@ -94,7 +95,12 @@ class Methods {
   Json update_result(const abi::UpdateSlot& update);
   Json update_step(const abi::UpdateSlot& update, uint64_t since_ns);
   Json run_reply(const abi::ServiceSlot& service, const Waiting& waiting);
+  // Of services that the caller sees, the newest first.
+  std::vector<const abi::UpdateSlot*> updates_of(const luo::Caller& caller);
   Json update_summary(const abi::UpdateSlot& update);
+  Json update_timeline(const abi::UpdateSlot& update);
+  std::optional<uint64_t> newest_self_update(const SelfUpdateTimeline& self,
+                                             const abi::UpdateSlot* update);
 
   Parts& parts_;
   Supervisor& supervisor_;

@@ -1,4 +1,4 @@
-// What is there: sessions, files, services, updates, regions, timelines, logs.
+// What is there: sessions, files, services, regions, logs.
 #include <algorithm>
 
 #include "daemon/device.h"
@@ -176,79 +176,6 @@ Result<std::optional<Json>> Methods::list_regions(const luo::Caller&, const Json
                         {"size", region.size}});
   }
   return std::optional(Json{{"regions", std::move(list)}});
-}
-
-Json Methods::update_summary(const abi::UpdateSlot& update) {
-  const auto* service = parts_.core.services().at(update.service);
-  const bool updated = is_committed(update);
-  return Json{{"update", wire::hex_text(update.header.id)},
-              {"service", service != nullptr ? service->name : ""},
-              {"state", luo::name_of(static_cast<luo::State>(update.state))},
-              {"step", luo::name_of(static_cast<abi::UpdateStep>(update.step))},
-              {"result", result_of(update)},
-              {"reason", update.reason[0] != 0 ? Json(update.reason) : Json()},
-              {"started", time_text(update.started_ns)},
-              {"blackout_us", update.blackout_ns != 0 ? Json(update.blackout_ns / 1000) : Json()},
-              {"from_generation", update.from_generation},
-              {"to_generation", update.from_generation + (updated ? 1 : 0)}};
-}
-
-Result<std::optional<Json>> Methods::list_updates(const luo::Caller& caller, const Json&,
-                                                  Waiting&) {
-  std::vector<const abi::UpdateSlot*> updates;
-  parts_.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& update) {
-    const auto* service = parts_.core.services().at(update.service);
-    if (service != nullptr && caller.owns(service->uid)) updates.push_back(&update);
-  });
-  std::sort(updates.begin(), updates.end(),
-            [](const auto* a, const auto* b) { return a->header.id > b->header.id; });
-  Json list = Json::array();
-  for (const abi::UpdateSlot* update : updates) {
-    if (list.size() == 2 * kMostEntries) break;
-    list.push_back(update_summary(*update));
-  }
-  return std::optional(Json{{"updates", std::move(list)}});
-}
-
-Result<std::optional<Json>> Methods::timeline(const luo::Caller& caller, const Json& parameters,
-                                              Waiting&) {
-  const auto wanted = TRY(wire::param<std::optional<std::string>>(parameters, "update"));
-  uint64_t id = 0;
-  if (wanted) id = TRY(wire::hex_param(parameters, "update"));
-  const abi::UpdateSlot* update = nullptr;
-  parts_.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& one) {
-    const auto* service = parts_.core.services().at(one.service);
-    if (service == nullptr || !caller.owns(service->uid)) return;
-    const bool fits =
-        wanted ? one.header.id == id : update == nullptr || one.header.id > update->header.id;
-    if (fits) update = &one;
-  });
-  if (update == nullptr) {
-    return wanted ? fail(ENOENT, "no update {}", *wanted) : fail(ENOENT, "there was no update yet");
-  }
-  const luo::Timeline timeline = parts_.core.updates().timeline(*update);
-  const auto entries = timeline.entries();
-  const uint64_t start = entries.empty() ? 0 : entries.front().start_ns;
-  Json list = Json::array();
-  Json blackout_start;
-  Json blackout_end;
-  for (const auto& entry : entries) {
-    const uint64_t from = (entry.start_ns - std::min(start, entry.start_ns)) / 1000;
-    const Json to = entry.end_ns == 0 ? Json() : Json((entry.end_ns - start) / 1000);
-    if (entry.what == "blackout") {
-      blackout_start = from;
-      blackout_end = to;
-    }
-    list.push_back(
-        Json{{"who", entry.who}, {"what", entry.what}, {"start_us", from}, {"end_us", to}});
-  }
-  Json reply = update_summary(*update);
-  reply["blackout_start_us"] = blackout_start;
-  reply["blackout_end_us"] = blackout_end;
-  reply["lost"] = timeline.lost();
-  reply["entries"] = std::move(list);
-  for (const char* extra : {"step", "from_generation", "to_generation"}) reply.erase(extra);
-  return std::optional(std::move(reply));
 }
 
 Result<std::optional<Json>> Methods::log(const luo::Caller& caller, const Json& parameters,

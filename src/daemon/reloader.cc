@@ -40,15 +40,16 @@ Status reserve(kho::Arena& arena, const std::vector<RegionConfig>& regions) {
 
 }  // namespace
 
-Config take_config(const machine::Control& control, const Options& options, Config started) {
+Config take_config(const machine::Control& control, const WorkerInput& input) {
   const Result<std::string> text = control.kept_config();
-  if (!text) return started;
-  Result<Config> kept = config_of(options, {"(the configuration in force)", *text});
+  // The same is not read again: everybody waits for a new worker.
+  if (!text || *text == input.config_text) return input.config;
+  Result<Config> kept = config_of(input.options, {"(the configuration in force)", *text});
   if (!kept) {  // it was checked before it was kept
     log_error("{}: going on with what outlived was started with", kept.error().message);
-    return started;
+    return input.config;
   }
-  return compare(started, std::move(*kept)).config;
+  return compare(input.config, std::move(*kept)).config;
 }
 
 Reloader::Reloader(Parts& parts, WorkerInput& input, Supervisor& supervisor, MetricsServer& metrics)

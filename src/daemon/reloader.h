@@ -24,8 +24,8 @@ class MetricsServer;
 class Supervisor;
 struct WorkerInput;
 
-// A new worker's configuration: `started` is what outlived was started with.
-Config take_config(const machine::Control& control, const Options& options, Config started);
+// A new worker's configuration: the one that is kept. `input` has what outlived was started with.
+Config take_config(const machine::Control& control, const WorkerInput& input);
 
 class Reloader {
  public:

@@ -48,7 +48,10 @@ const char* SelfUpdate::step() const {
 bool SelfUpdate::tick() {
   takeover_.close_leftovers(parts_.now(), keep_binary_);
   const uint64_t state = machine::load_word(takeover_.block().state);
-  return std::exchange(seen_, state) != state;
+  if (std::exchange(seen_, state) == state) return false;
+  // Whoever executes the next binary waits for its death: it shall not begin only then.
+  if (takeover_.state() == TakeoverState::kRehearsing) parts_.closer.rest();
+  return true;
 }
 
 bool SelfUpdate::may_leave() const {

@@ -226,6 +226,7 @@ InheritedControl inherited_control() {
   const BorrowedFd memory(atoi(number));
   unsetenv(abi::kTakeoverVariable);
   machine::Control control = TRY(machine::Control::inherit(memory).context("takeover"));
+  machine::Takeover(control).note(&abi::TakeoverTimes::entered_ns, system_clock().now_ns());
   return std::optional(std::move(control));
 }
 

@@ -434,7 +434,7 @@ int Worker::run() {
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   set_log_role("worker");
-  input.config = take_config(context.control, input.options, std::move(input.config));
+  input.config = take_config(context.control, input);
   set_log_level(input.config.log_level);
   const Config& config = input.config;
   const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {

@@ -27,6 +27,10 @@ def matrix(only):
              "--most-wrong", "1", "--only", only])
 
 
+def e2e(name):
+    return f"e2e.{name}", [sys.executable, "-B", f"{TESTS}/e2e/{name}.py", "{bin}"]
+
+
 # What is planted, and who should see it.
 MUTANTS = {
     # the order of stores
@@ -51,8 +55,11 @@ MUTANTS = {
     "finish-replied-early": [matrix("update (finish)")],
     "call-consumed-late": [matrix("ControlCalls")],
     # descriptors
+    "reply-overwritten": [e2e("killed_after_reply")],
     "orphan-not-closed": [matrix("PreserveFd")],
     "closer-forgets-one": [unit("machine_test", "CloserTest.WhatAKilledOne*")],
+    "closer-not-awaited": [unit("machine_test", "CloserDeath.*")],
+    "worker-before-closer-ends": [unit("machine_test", "CloserDeath.*")],
 }
 
 

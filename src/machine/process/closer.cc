@@ -152,6 +152,11 @@ void Closer::put(Job job, bool first) {
   ++queued_;
 }
 
+void Closer::rest() {
+  if (process_ == nullptr || pending() != 0) return;
+  static_cast<void>(sys::pidfd_send_signal(process_->pidfd, SIGKILL));
+}
+
 // One of each user after another.
 Closer::Job Closer::next_job() {
   auto turn = queues_.upper_bound(last_uid_);
@@ -297,7 +302,8 @@ void Closer::bury(uint64_t now_ns) {
   pollfd wait{process_->pidfd.get(), POLLIN, 0};
   const bool dead = ::poll(&wait, 1, 0) == 1;
   const bool late = now_ns - process_->killed_ns >= kDeathGraceNs;
-  if (!dead && (!late || !is_past_harm(process_->pidfd))) return;
+  const bool harmless = dead || (late && is_past_harm(process_->pidfd));
+  if (!harmless && !mutant("closer-not-awaited")) return;
   collect(now_ns);
   if (!sent_.empty() && load_word(process_->progress().begun) > process_->counted) {
     // Its number was free from the moment the close began, and may be somebody else's now. Only

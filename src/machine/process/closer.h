@@ -44,6 +44,8 @@ class Closer {
   // Takes the next message off a socket, with descriptors that this table has no room for: the
   // kernel closes them there and then. `done` is called by a later tick. The fd stays the caller's.
   void take_message(BorrowedFd socket, std::function<void()> done);
+  // Ends its process if that has nothing to do; the next close makes another one. Returns at once.
+  void rest();
   // Whose the next ones are.
   void charge(uint64_t uid) { uid_ = uid; }
   // Moves the queue on and watches the time-out: each turn, and at least every timeout / 4 while

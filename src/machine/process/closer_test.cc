@@ -187,6 +187,24 @@ TEST_F(CloserTest, AnotherOneIsMadeWhenItWasKilled) {
   EXPECT_FALSE(is_open(number));
 }
 
+TEST_F(CloserTest, OneThatRestsIsMadeAgain) {
+  Closer closer(control_);
+  closer.rest();  // there is none
+  int number = ::dup(2);
+  closer.close(BorrowedFd(number));
+  closer.rest();  // it has something to do
+  ASSERT_TRUE(tick_until(closer, [&] { return closer.pending() == 0; }));
+  EXPECT_FALSE(is_open(number));
+  const pid_t pid = closer.pid();
+  closer.rest();
+  EXPECT_TRUE(eventually([&] { return !process_runs(pid); }));
+  number = ::dup(2);
+  closer.close(BorrowedFd(number));
+  ASSERT_TRUE(tick_until(closer, [&] { return closer.pending() == 0; }));
+  EXPECT_FALSE(is_open(number));
+  EXPECT_NE(closer.pid(), pid);
+}
+
 // Each process closes one, and is killed when it is about to close the next one.
 TEST_F(CloserTest, WhatAKilledOneWasAboutToCloseIsClosed) {
   ASSERT_TRUE(arm_faults("closer.close:2=kill"));

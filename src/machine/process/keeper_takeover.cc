@@ -129,6 +129,7 @@ void KeeperProcess::check_rehearsal() {
 void KeeperProcess::rehearsed(bool ok, std::string_view said) {
   abi::TakeoverBlock& block = takeover_.block();
   if (!ok) return refuse_takeover(ENOEXEC, fmt::format("the rehearsal: {}", said));
+  takeover_.note(&abi::TakeoverTimes::rehearsed_ns, system_clock().now_ns());
   if (takeover_.only_rehearses()) {
     log_info("outlived {}: rehearsed", said);
     takeover_.settle(Outcome::kRehearsed, 0, system_clock().now_ns());
@@ -218,6 +219,7 @@ void KeeperProcess::execute_next() {
 Status KeeperProcess::try_execute() {
   abi::TakeoverBlock& block = takeover_.block();
   const bool back = takeover_.goes_back();
+  takeover_.note(&abi::TakeoverTimes::stopped_ns, block.stopped_ns);
   settle_closer();
   launcher_->reset();
   // Whoever carries on if the new binary doesn't.
@@ -250,8 +252,10 @@ Status KeeperProcess::try_execute() {
     return fail_errno("setenv");
   }
   store_word(block.updates_before, block.updates);
-  store_word(block.deadline_ns, system_clock().now_ns() + options_.takeover.ready_timeout_ns);
+  const uint64_t now = system_clock().now_ns();
+  store_word(block.deadline_ns, now + options_.takeover.ready_timeout_ns);
   if (!takeover_.move(State::kStopped, State::kExecd)) return fail(EAGAIN, "given up");
+  takeover_.note(&abi::TakeoverTimes::executed_ns, now);
   control_.wake_spare();
   ::syscall(SYS_execveat, binary.get(), "", argv.data(), environ, AT_EMPTY_PATH);
   const Error error = fail_errno("execveat");
@@ -294,6 +298,10 @@ void KeeperProcess::settle_commit() {
       memcpy(block.from, before.from, sizeof block.from);
     }
     takeover_.blame_binary();
+    using Times = abi::TakeoverTimes;
+    takeover_.note_of(block.probation_of, &Times::back_ns, block.asked_ns);
+    takeover_.note_of(block.probation_of, &Times::back_serving_ns,
+                      block.serving_ns != 0 ? block.serving_ns : now);
     store_word(block.rollbacks, block.rollbacks + 1);
     store_word(block.probation_of, uint64_t{0});
     store_word(block.probation_until_ns, uint64_t{0});

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "machine/process/clone.h"
 #include "machine/process/keeper_process.h"
 #include "machine/process/killed.h"
@@ -86,7 +87,7 @@ void KeeperProcess::settle_closer() {
     pollfd dead{number, POLLIN, 0};
     ::poll(&dead, 1, kCloserGraceMs);
     beat();
-    if (is_past_harm(BorrowedFd(number))) break;
+    if (is_past_harm(BorrowedFd(number)) || mutant("worker-before-closer-ends")) break;
     if (rounds == 10) log_warning("the killed closer gets no processor: the next worker waits");
   }
   close_word(word);

@@ -48,6 +48,7 @@ Result<uint64_t> Takeover::ask(Request request, uint64_t now_ns) {
   store_word(block_.binary_fd, int64_t{request.binary.release()});
   store_word(block_.image_fd, int64_t{request.image.release()});
   const uint64_t number = (before >> 8) + 1;
+  begin_times(number, now_ns);
   uint64_t expected = before;
   if (!std::atomic_ref<uint64_t>(block_.state)
            .compare_exchange_strong(expected, packed(number, State::kAsked),
@@ -82,10 +83,17 @@ bool Takeover::commit() {
     ::poll(&wake, 1, 100);
     control_.drain_worker_wake();
   }
-  return move(State::kExecd, State::kCommitted);
+  if (!move(State::kExecd, State::kCommitted)) return false;
+  note(&abi::TakeoverTimes::committed_ns, system_clock().now_ns());
+  return true;
 }
 
 void Takeover::note_serving(uint64_t now_ns) {
+  const abi::TakeoverTimes* times = times_of(number());
+  // Of the binary before, too, if this one will not do.
+  if (times != nullptr && load_word(times->stopped_ns) != 0) {
+    note(&abi::TakeoverTimes::serving_ns, now_ns);
+  }
   if (state() != State::kCommitted || load_word(block_.serving_ns) != 0) return;
   store_word(block_.serving_ns, now_ns);
   control_.wake_keeper();
@@ -194,6 +202,29 @@ void Takeover::settle(abi::TakeoverResult result, int error, uint64_t now_ns) {
   memcpy(outcome.to, block_.to, sizeof outcome.to);
   memcpy(outcome.reason, block_.reason, sizeof outcome.reason);
   store_word(outcome.number, number);
+  note(&abi::TakeoverTimes::ended_ns, now_ns);
+}
+
+// ---- everyone -----------------------------------------------------------------------------------
+
+void Takeover::begin_times(uint64_t number, uint64_t now_ns) const {
+  abi::TakeoverTimes& entry = times(number);
+  store_word(entry.number, uint64_t{0});
+  entry = {};
+  entry.started_ns = system_clock().realtime_ns();
+  entry.asked_ns = now_ns;
+  store_word(entry.number, number);
+}
+
+void Takeover::note_of(uint64_t number, Step step, uint64_t now_ns) const {
+  abi::TakeoverTimes& entry = times(number);
+  if (load_word(entry.number) != number || load_word(entry.*step) != 0) return;
+  store_word(entry.*step, now_ns);
+}
+
+const abi::TakeoverTimes* Takeover::times_of(uint64_t number) const {
+  const abi::TakeoverTimes& entry = times(number);
+  return number != 0 && load_word(entry.number) == number ? &entry : nullptr;
 }
 
 }  // namespace outlive::machine

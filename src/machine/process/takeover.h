@@ -79,6 +79,15 @@ class Takeover {
   // A failure of the binary itself counts for the guard.
   void blame_binary();
 
+  // --- everyone ----------------------------------------------------------------------------------
+  // Writes down when a step was over, for the timeline; the first time counts. `number`: of which
+  // takeover; one that nobody began to write down is left alone.
+  using Step = uint64_t abi::TakeoverTimes::*;
+  void note(Step step, uint64_t now_ns) const { note_of(number(), step, now_ns); }
+  void note_of(uint64_t number, Step step, uint64_t now_ns) const;
+  // nullptr: none were written down, or they were too long ago.
+  const abi::TakeoverTimes* times_of(uint64_t number) const;
+
   abi::TakeoverBlock& block() const { return block_; }
 
   template <size_t N>
@@ -93,6 +102,11 @@ class Takeover {
   }
 
  private:
+  void begin_times(uint64_t number, uint64_t now_ns) const;
+  abi::TakeoverTimes& times(uint64_t number) const {
+    return control_.block().takeover_times[number % abi::kTakeoverOutcomes];
+  }
+
   const Control& control_;
   abi::TakeoverBlock& block_;
 };

@@ -51,6 +51,43 @@ TEST_F(TakeoverTest, TheSameRequestFindsItsOutcome) {
   EXPECT_EQ(Takeover::text_of(outcome->reason), "the first reason");
 }
 
+TEST_F(TakeoverTest, EachStepIsWrittenDownOnce) {
+  using Times = abi::TakeoverTimes;
+  EXPECT_EQ(takeover_.times_of(0), nullptr);
+  takeover_.note(&Times::rehearsed_ns, 1);  // of nobody
+  const uint64_t first = ask(7).take();
+  const Times& times = *takeover_.times_of(first);
+  EXPECT_EQ(times.asked_ns, 1000u);
+  EXPECT_NE(times.started_ns, 0u);
+  takeover_.note(&Times::rehearsed_ns, 2000);
+  takeover_.note(&Times::rehearsed_ns, 3000);
+  EXPECT_EQ(times.rehearsed_ns, 2000u);
+  takeover_.note_serving(4000);
+  EXPECT_EQ(times.serving_ns, 0u) << "nobody had stopped";
+  takeover_.note(&Times::stopped_ns, 3000);
+  takeover_.note_serving(4000);
+  EXPECT_EQ(times.serving_ns, 4000u);
+  takeover_.settle(abi::TakeoverResult::kRolledBack, 0, 5000);
+  EXPECT_EQ(times.ended_ns, 5000u);
+  EXPECT_TRUE(takeover_.move(State::kAsked, State::kIdle));
+  const uint64_t second = ask(8).take();
+  EXPECT_EQ(times.rehearsed_ns, 2000u);
+  EXPECT_EQ(takeover_.times_of(second)->rehearsed_ns, 0u);
+  takeover_.note_of(first, &Times::back_ns, 6000);
+  EXPECT_EQ(times.back_ns, 6000u);
+  // As many as are remembered later its place is another one's.
+  uint64_t last = second;
+  while (last < first + abi::kTakeoverOutcomes) {
+    takeover_.settle(abi::TakeoverResult::kUpdated, 0, 7000);
+    ASSERT_TRUE(takeover_.move(State::kAsked, State::kIdle));
+    last = ask(9).take();
+  }
+  EXPECT_EQ(takeover_.times_of(first), nullptr);
+  takeover_.note_of(first, &Times::back_serving_ns, 8000);
+  EXPECT_EQ(takeover_.times_of(last)->back_serving_ns, 0u);
+  EXPECT_EQ(takeover_.times_of(last)->rehearsed_ns, 0u);
+}
+
 TEST_F(TakeoverTest, OfOneIdTheLastOutcomeCounts) {
   ASSERT_TRUE(ask(7));
   takeover_.settle(abi::TakeoverResult::kRehearsed, 0, 5000);
