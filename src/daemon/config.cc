@@ -1,5 +1,7 @@
 #include "daemon/config.h"
 
+#include <unistd.h>
+
 #include <charconv>
 
 #define TOML_EXCEPTIONS 0
@@ -227,6 +229,9 @@ Status read_limits(Table& table, Config& config) {
   TRY(table.number("subtrees-per-uid", config.limits.subtrees, 1'000'000));
   TRY(table.size("subtree-bytes-per-uid", config.limits.subtree_bytes));
   TRY(table.number("services-per-uid", config.limits.services, 100'000));
+  TRY(table.size("arena-bytes-per-uid", config.limits.arena_bytes));
+  TRY(table.number("control-connections", config.control_connections, 100'000));
+  TRY(table.number("control-connections-per-uid", config.control_connections_per_uid, 100'000));
   TRY(table.number("worker-share-per-uid", config.worker_share, 100));
   return table.done();
 }
@@ -264,6 +269,7 @@ Status read_quota(Table& table, luo::Limits& limits) {
   TRY(table.number("subtrees", limits.subtrees, 1'000'000));
   TRY(table.size("subtree-bytes", limits.subtree_bytes));
   TRY(table.number("services", limits.services, 100'000));
+  TRY(table.size("arena-bytes", limits.arena_bytes));
   return table.done();
 }
 
@@ -280,7 +286,7 @@ Status read_quotas(Table& top, const std::string& path, Config& config) {
       return top.wrong(value, prefix, "a table of a user id (a number) is expected");
     }
     Table section(*value.as_table(), prefix, path);
-    TRY(read_quota(section, config.quotas.emplace(uid, config.limits).first->second));
+    TRY(read_quota(section, config.quotas.emplace(uid, config.limits_of(uid)).first->second));
   }
   return {};
 }
@@ -345,6 +351,24 @@ Status read_service(Table& table, ServiceSpec& spec) {
 }
 
 }  // namespace
+
+bool is_operator(uint64_t uid) {
+  return uid == 0 || uid == ::geteuid();
+}
+
+luo::Limits Config::limits_of(uint64_t uid) const {
+  const auto found = quotas.find(uid);
+  if (found != quotas.end()) return found->second;
+  luo::Limits made = limits;
+  if (is_operator(uid)) made.arena_bytes = luo::kNoLimit;
+  return made;
+}
+
+std::map<uint64_t, luo::Limits> Config::limits_by_uid() const {
+  std::map<uint64_t, luo::Limits> all = quotas;
+  for (const uint64_t uid : {uint64_t{0}, uint64_t{::geteuid()}}) all.emplace(uid, limits_of(uid));
+  return all;
+}
 
 Result<uint64_t> parse_size(std::string_view text) {
   uint64_t value = 0;
@@ -415,6 +439,10 @@ Status check_config(const Config& config) {
   }
   if (config.arena_max < (1 << 20) || config.arena_max > (uint64_t{1} << 42)) {
     return fail(EINVAL, "[kho] arena-max = {} is not between 1M and 4T", config.arena_max);
+  }
+  if (config.control_connections < 8) {
+    return fail(EINVAL, "[limits] control-connections = {} is below 8: half of them are operators'",
+                config.control_connections);
   }
   if (config.worker_timeout < 2'000'000'000) {
     return fail(EINVAL,

@@ -49,14 +49,16 @@ struct Config {
   uint64_t worker_timeout = 10'000'000'000;  // ns
   bool confine = true;                       // [worker] confine
   uint64_t worker_share = 10;  // percent of its time that one user may have among others
-  uint64_t lease_ns = 86'400'000'000'000;  // of sessions that nobody holds; 0: for ever
-  luo::Limits limits{1024, 8192, 256, 64, 1 << 20};
-  std::map<uint64_t, luo::Limits> quotas;  // of users that have others
+  uint64_t lease_ns = 86'400'000'000'000;     // of sessions that nobody holds; 0: for ever
+  uint64_t control_connections = 256;         // of all users
+  uint64_t control_connections_per_uid = 32;  // not of operators
+  luo::Limits limits{1024, 8192, 256, 64, 1 << 20, 64, 64, 0};
+  std::map<uint64_t, luo::Limits> quotas;  // of users that have others: [quota.UID]
   std::vector<luo::Grant> grants;          // [grant.NAME]
-  const luo::Limits& limits_of(uint64_t uid) const {
-    const auto found = quotas.find(uid);
-    return found == quotas.end() ? limits : found->second;
-  }
+  // Operators may have all of the arena, if their own quota doesn't say otherwise.
+  luo::Limits limits_of(uint64_t uid) const;
+  // By uid, where they are not `limits`.
+  std::map<uint64_t, luo::Limits> limits_by_uid() const;
   luo::UpdateTimes times;
   machine::TakeoverOptions takeover;
   uint64_t takeover_tries = 3;  // of one binary that failed; then --force is needed
@@ -64,6 +66,8 @@ struct Config {
   std::vector<ServiceConfig> services;
 };
 
+// Who is not held to what keeps users from each other: root and outlived's own user.
+bool is_operator(uint64_t uid);
 // `path` is for errors.
 Result<Config> parse_config(std::string_view text, const std::string& path);
 // What no single key shows: kho off with liveupdate on is refused, naming both keys.

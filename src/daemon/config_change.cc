@@ -97,7 +97,8 @@ class Comparison {
 
 void Comparison::limits(const std::string& section, const char* each, const luo::Limits& before,
                         const luo::Limits& now) {
-  const auto& [sessions, files, connections, subtrees, subtree_bytes, updates, services] = now;
+  const auto& [sessions, files, connections, subtrees, subtree_bytes, updates, services,
+               arena_bytes] = now;
   static_cast<void>(updates);  // no key
   const auto key = [&](const char* name) { return fmt::format("{} {}{}", section, name, each); };
   live(key("sessions"), before.sessions, sessions);
@@ -106,6 +107,7 @@ void Comparison::limits(const std::string& section, const char* each, const luo:
   live(key("subtrees"), before.subtrees, subtrees);
   live(key("subtree-bytes"), before.subtree_bytes, subtree_bytes);
   live(key("services"), before.services, services);
+  live(key("arena-bytes"), before.arena_bytes, arena_bytes);
 }
 
 void Comparison::quotas() {
@@ -169,8 +171,9 @@ void Comparison::all() {
   auto& [runtime_dir, state_dir, log_level, kho_enabled, newest_format, arena_max, reserve_mem,
          liveupdate_enabled, machine_kind, fd_store, on_incoming_failure, on_finish_failure,
          reboot_command, reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine,
-         worker_share, lease_ns, default_limits, quotas_of, granted, update_times, takeover_options,
-         takeover_tries, metrics_listen, services_of] = change_.config;
+         worker_share, lease_ns, control_connections, control_connections_per_uid, default_limits,
+         quotas_of, granted, update_times, takeover_options, takeover_tries, metrics_listen,
+         services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -193,6 +196,9 @@ void Comparison::all() {
   at_start("[limits] worker-timeout-ms", Milliseconds{old_.worker_timeout}, timeout);
   worker_timeout = timeout.ns;
   live("[limits] worker-share-per-uid", old_.worker_share, worker_share);
+  live("[limits] control-connections", old_.control_connections, control_connections);
+  live("[limits] control-connections-per-uid", old_.control_connections_per_uid,
+       control_connections_per_uid);
   limits("[limits]", "-per-uid", old_.limits, default_limits);
   static_cast<void>(quotas_of);
   quotas();

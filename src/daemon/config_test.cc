@@ -1,6 +1,7 @@
 #include "daemon/config.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace outlive::daemon {
 namespace {
@@ -108,6 +109,38 @@ restart = "always"
   EXPECT_EQ(config->services[0].name, "web");
   EXPECT_EQ(config->services[0].spec.argv[1], "-x");
   EXPECT_EQ(config->services[0].spec.restart, "always");
+}
+
+TEST(Config, OperatorsMayHaveAllOfTheArenaUnlessTheirQuotaSaysOtherwise) {
+  constexpr uint64_t kOther = 54321;
+  const uint64_t own = geteuid();
+  ASSERT_NE(own, kOther);
+  const auto config = [](std::string_view text) { return parse_config(text, "f.toml").take(); };
+  const Config plain = config("");
+  EXPECT_EQ(plain.limits_of(kOther).arena_bytes, 0u) << "a sixteenth";
+  for (const uint64_t uid : {uint64_t{0}, own}) {
+    EXPECT_EQ(plain.limits_of(uid).arena_bytes, luo::kNoLimit);
+    EXPECT_EQ(plain.limits_by_uid().at(uid).arena_bytes, luo::kNoLimit);
+    EXPECT_EQ(plain.limits_by_uid().at(uid).files, plain.limits.files);
+    const Config few = config(fmt::format("[quota.{}]\nfiles = 5\n", uid));
+    EXPECT_EQ(few.limits_by_uid().at(uid).files, 5u);
+    EXPECT_EQ(few.limits_by_uid().at(uid).arena_bytes, luo::kNoLimit);
+    const Config set = config(fmt::format("[quota.{}]\narena-bytes = \"1M\"\n", uid));
+    EXPECT_EQ(set.limits_by_uid().at(uid).arena_bytes, uint64_t{1} << 20);
+  }
+  const Config all = config(
+      "[limits]\narena-bytes-per-uid = \"2M\"\n[quota.54321]\nfiles = 5\n[quota.54322]\n"
+      "arena-bytes = 4096\n");
+  EXPECT_EQ(all.limits_of(kOther).arena_bytes, uint64_t{2} << 20);
+  EXPECT_EQ(all.limits_of(54322).arena_bytes, 4096u);
+  EXPECT_EQ(all.limits_of(0).arena_bytes, luo::kNoLimit);
+}
+
+TEST(Config, ControlConnectionsLeaveSomeToOperators) {
+  EXPECT_EQ(problem("[limits]\ncontrol-connections = 8\ncontrol-connections-per-uid = 0\n"), "");
+  EXPECT_NE(
+      problem("[limits]\ncontrol-connections = 7\n").find("control-connections = 7 is below 8"),
+      std::string::npos);
 }
 
 TEST(Config, AnErrorNamesFileLineAndKey) {

@@ -20,17 +20,9 @@ namespace {
 constexpr size_t kMostCall = 192 << 10;  // what surely fits into a socket's buffer
 constexpr size_t kBufferSize = kMostCall + 1;
 constexpr int kSendBuffer = 1 << 20;
-constexpr size_t kMostClients = 256;
-// Of these, who are no operators: all, and of one uid.
-constexpr size_t kMostOthers = 128;
-constexpr size_t kMostOfUid = 32;
 // Descriptors of the table's reserve; the rest of it is for starting services.
 constexpr size_t kMostInReserve = 16;
 constexpr uint64_t kServeNs = 50'000;  // then it is looked who else has come
-
-bool is_operator(uint64_t uid) {
-  return uid == 0 || uid == geteuid();
-}
 }  // namespace
 
 ControlServer::ControlServer(Parts& parts, Supervisor& supervisor, Device& device)
@@ -94,12 +86,22 @@ Status ControlServer::make_room(const Client& client) {
     if (one.in_work != 0 || !one.outgoing.empty() || (full && !parts_.in_reserve(one.fd))) continue;
     if (idle == nullptr || one.used < idle->used) idle = &one;
   }
+  const uint64_t most = parts_.config.control_connections;
   if (!is_operator(client.caller.uid)) {
-    if (!full && others < kMostOthers && of_uid < kMostOfUid) return {};
-    return fail(EMFILE, "uid {} has {} connections of {}: close some, or try again later",
-                client.caller.uid, of_uid, kMostOfUid);
+    const uint64_t most_of_uid = parts_.config.control_connections_per_uid;
+    if (of_uid >= most_of_uid) {
+      return fail(
+          EMFILE,
+          "uid {} has {} connections of {} (control-connections-per-uid): close some, or try "
+          "again later",
+          client.caller.uid, of_uid, most_of_uid);
+    }
+    if (!full && others < most / 2) return {};
+    return fail(
+        EMFILE, "there are {} connections of users, {}: try again later", others,
+        full ? "and the table of descriptors is full" : "as many as half of control-connections");
   }
-  if (clients_.size() < kMostClients && (!full || in_reserve < kMostInReserve)) return {};
+  if (clients_.size() < most && (!full || in_reserve < kMostInReserve)) return {};
   if (idle == nullptr) {
     return fail(EMFILE, "all {} connections have a call in work: try again later", clients_.size());
   }

@@ -1,8 +1,6 @@
 // What the daemon's parts share. Owned by the worker; all of one thread.
 #pragma once
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <string>
 
@@ -108,7 +106,7 @@ struct Parts {
     throttle.charge(expense.uid, end - expense.since_ns + closes * kCloseNs, end);
     return end;
   }
-  static bool is_operator(uint64_t uid) { return uid == 0 || uid == ::geteuid(); }
+  static bool is_operator(uint64_t uid) { return daemon::is_operator(uid); }
   uint64_t now() const { return clock.now_ns(); }
 };
 

@@ -174,6 +174,7 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
                 wanted.name, service->current.pid, wanted.name);
   }
   const std::string text = spec_text(wanted.spec);
+  TRY(room_for(caller.uid, service, text.size()).context("service '{}'", wanted.name));
   const kho::Phys spec = TRY(parts_->core.services().make_blob(text));
   luo::Change change(parts_->records());
   uint64_t stale = 0;
@@ -207,6 +208,16 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
   }
   launch(*service);
   return service;
+}
+
+// In the caller's part of the arena, for a new record or one of its own that is started again.
+Status Supervisor::room_for(uint64_t uid, const abi::ServiceSlot* known, uint64_t spec_size) {
+  const bool again = known != nullptr && known->uid == uid;
+  const uint64_t takes = kho::folio_bytes(spec_size);
+  const uint64_t gives = again ? luo::Services::spec_bytes(known->spec, known->spec_size) : 0;
+  if (again && takes <= gives) return {};
+  return parts_->core.arena_quota().room(uid,
+                                         takes - gives + (again ? 0 : sizeof(abi::ServiceSlot)));
 }
 
 std::string Supervisor::internal_name(const abi::ServiceSlot& service,

@@ -116,6 +116,7 @@ class Supervisor final : public luo::UpdateHost {
                         machine::LaunchSpec& into);
   Status open_listeners(abi::ServiceSlot& service, const ServiceSpec& spec);
   Result<luo::Session*> internal_session(abi::ServiceSlot& service, std::string_view name);
+  Status room_for(uint64_t uid, const abi::ServiceSlot* known, uint64_t spec_size);
   std::string internal_name(const abi::ServiceSlot& service, std::string_view name) const;
   // What follows from an exit; the process and its group are gone.
   void ended(const machine::ChildExit& exit);

@@ -129,7 +129,7 @@ Status Worker::attach() {
   context.handlers = &input_.handlers;
   context.clock = &system_clock();
   context.limits = input_.config.limits;
-  context.limits_by_uid = input_.config.quotas;
+  context.limits_by_uid = input_.config.limits_by_uid();
   for (const luo::Grant& grant : input_.config.grants) context.grants.add(grant);
   context.classify = files::classify;
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {

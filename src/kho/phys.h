@@ -27,5 +27,9 @@ constexpr uint64_t order_pages(unsigned order) {
 }
 // The smallest order whose folio holds `bytes`; above kMaxOrder when none does.
 unsigned order_for(uint64_t bytes);
+// What that folio has.
+inline uint64_t folio_bytes(uint64_t bytes) {
+  return order_bytes(order_for(bytes));
+}
 
 }  // namespace outlive::kho

@@ -6,7 +6,7 @@
 
 #include "abi/wire.h"
 #include "kho/store.h"
-#include "luo/session.h"
+#include "luo/arena_quota.h"
 
 namespace outlive::luo {
 
@@ -28,8 +28,10 @@ Status ClientSubtrees::load() {
       status = fail(EUCLEAN, "a client's subtree '{}' is there twice", slot.name);
       return;
     }
-    ++usage_[slot.uid].count;
-    usage_[slot.uid].bytes += slot.size;
+    Usage& usage = usage_[slot.uid];
+    ++usage.count;
+    usage.bytes += slot.size;
+    usage.arena_bytes += arena_bytes(slot.size);
   });
   if (!status) return status;
   context_.records->arena().sweep(abi::kOwnerClients,
@@ -55,6 +57,11 @@ Result<ClientSubtrees::Adding> ClientSubtrees::add(Change& change, const Caller&
     return fail(EDQUOT,
                 "subtree '{}': uid {} has {} subtrees of {} bytes, the limits are {} and {}", name,
                 caller.uid, used.count, used.bytes, limits.subtrees, limits.subtree_bytes);
+  }
+  const uint64_t takes = arena_bytes(bytes.size());
+  const uint64_t gives = found == index_.end() ? 0 : arena_bytes(replaced);
+  if (takes > gives) {
+    TRY(context_.arena_quota->room(caller.uid, takes - gives).context("subtree '{}'", name));
   }
   kho::Arena& arena = context_.records->arena();
   Adding adding;
@@ -108,21 +115,9 @@ ClientSubtrees::Adding::~Adding() {
 
 void ClientSubtrees::Adding::committed() {
   done_ = true;
-  Usage& usage = owner_->usage_[key_.first];
-  const auto found = owner_->index_.find(key_);
-  if (found != owner_->index_.end()) {
-    --usage.count;
-    usage.bytes = 0;
-    owner_->index_.erase(found);
-  }
-  if (slot_ != nullptr) {
-    owner_->index_[key_] = slot_;
-    ++usage.count;
-  }
-  usage.bytes = 0;
-  for (const auto& [key, slot] : owner_->index_) {
-    if (key.first == key_.first) usage.bytes += slot->size;
-  }
+  owner_->index_.erase(key_);
+  if (slot_ != nullptr) owner_->index_[key_] = slot_;
+  owner_->recount(key_.first);
   if (old_.valid()) owner_->context_.records->arena().restore_free(old_);
 }
 
@@ -133,6 +128,17 @@ Result<std::span<const std::byte>> ClientSubtrees::find(const Caller& caller,
   const std::byte* bytes =
       context_.records->arena().at(Phys{found->second->address}, found->second->size);
   return std::span<const std::byte>(bytes, found->second->size);
+}
+
+void ClientSubtrees::recount(uint64_t uid) {
+  Usage usage;
+  for (auto it = index_.lower_bound({uid, ""}); it != index_.end() && it->first.first == uid;
+       ++it) {
+    ++usage.count;
+    usage.bytes += it->second->size;
+    usage.arena_bytes += arena_bytes(it->second->size);
+  }
+  usage_[uid] = usage;
 }
 
 ClientSubtrees::Usage ClientSubtrees::usage_of(uint64_t uid) const {

@@ -42,15 +42,22 @@ class ClientSubtrees {
   // ENOENT. The bytes stay the arena's.
   Result<std::span<const std::byte>> find(const Caller& caller, std::string_view name) const;
   size_t size() const { return index_.size(); }
-  // What the quota is compared with.
+  // What the quotas are compared with.
   struct Usage {
     uint64_t count = 0;
     uint64_t bytes = 0;
+    uint64_t arena_bytes = 0;  // with the records, and what the folios have more
   };
   Usage usage_of(uint64_t uid) const;
   void for_each(const std::function<void(const abi::ClientSubtreeSlot&)>& visit) const;
 
+  // What one of this size takes of the arena.
+  static uint64_t arena_bytes(uint64_t size) {
+    return sizeof(abi::ClientSubtreeSlot) + kho::folio_bytes(size);
+  }
+
  private:
+  void recount(uint64_t uid);
   using Key = std::pair<uint64_t, std::string>;
   Context& context_;
   std::map<Key, abi::ClientSubtreeSlot*> index_;

@@ -14,6 +14,10 @@
 
 namespace outlive::luo {
 
+class ArenaQuota;
+
+constexpr uint64_t kNoLimit = UINT64_MAX;
+
 // Quotas of one uid.
 struct Limits {
   uint64_t sessions = 10'000;
@@ -23,10 +27,12 @@ struct Limits {
   uint64_t subtree_bytes = 1 << 20;
   uint64_t updates = 64;  // of one service: records that are kept, with their timelines
   uint64_t services = 64;
+  uint64_t arena_bytes = kNoLimit;  // 0: a sixteenth of the arena
 };
 
 struct Context {
   Records* records = nullptr;
+  const ArenaQuota* arena_quota = nullptr;  // as the records, the core's
   const std::vector<std::unique_ptr<FileHandler>>* handlers = nullptr;  // in order of asking
   const Clock* clock = nullptr;
   Limits limits;

@@ -23,7 +23,10 @@ Core::Core(kho::Arena& arena, Context context, UpdateHost& host)
       services_(context_),
       updates_(context_, sessions_, files_, services_, host),
       subtrees_(context_),
-      leases_(context_, sessions_, updates_) {}
+      leases_(context_, sessions_, updates_),
+      arena_quota_(context_, sessions_, files_, subtrees_, services_) {
+  context_.arena_quota = &arena_quota_;
+}
 
 Result<std::unique_ptr<Core>> Core::create(kho::Arena& arena, Context context, UpdateHost& host) {
   std::unique_ptr<Core> core(new Core(arena, std::move(context), host));

@@ -5,7 +5,7 @@
 // Locks: none, one thread; no I/O but what Context hands in.
 #pragma once
 
-#include "luo/client_subtree.h"
+#include "luo/arena_quota.h"
 #include "luo/lease.h"
 #include "luo/update.h"
 
@@ -18,7 +18,7 @@ class Core {
     kho::AttachReport arena;
     uint64_t swept = 0;  // pages that no record reached
   };
-  // `host` must outlive the core. The context's records are filled in.
+  // `host` must outlive the core. The context's records and quota are filled in.
   static Result<std::unique_ptr<Core>> create(kho::Arena& arena, Context context, UpdateHost& host);
   static Result<std::unique_ptr<Core>> attach(kho::Arena& arena, Context context, UpdateHost& host,
                                               Report* report = nullptr);
@@ -33,6 +33,7 @@ class Core {
   Updates& updates() { return updates_; }
   ClientSubtrees& subtrees() { return subtrees_; }
   Leases& leases() { return leases_; }
+  const ArenaQuota& arena_quota() const { return arena_quota_; }
 
   // Words that the caller wants to be true with the (first) commit of an operation: its reply.
   using Also = std::function<void(Change&)>;
@@ -75,6 +76,7 @@ class Core {
   Updates updates_;
   ClientSubtrees subtrees_;
   Leases leases_;
+  ArenaQuota arena_quota_;
   State state_ = State::kUndefined;
 };
 

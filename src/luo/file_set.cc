@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "luo/arena_quota.h"
 #include "luo/format.h"
 
 namespace outlive::luo {
@@ -133,6 +134,8 @@ Result<Files::Preserving> Files::preserve(Change& change, Session& session,
     return fail(EDQUOT, "session '{}': uid {} has {} files, the limit is {}", session.name,
                 session.uid, count_of(session.uid), context_.limits_of(session.uid).files);
   }
+  TRY(context_.arena_quota->room(session.uid, files.size() * sizeof(abi::FileSlot))
+          .context("session '{}'", session.name));
   Preserving batch(*this, session);
   batch.list_.reserve(files.size());
   for (const NewFile& file : files) {

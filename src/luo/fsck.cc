@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "luo/usage.h"
+
 namespace outlive::luo {
 namespace {
 
@@ -178,22 +180,7 @@ void Check::holders() {
 }
 
 void Check::quotas() {
-  struct Used {
-    uint64_t sessions = 0;
-    uint64_t files = 0;
-    uint64_t subtrees = 0;
-    uint64_t subtree_bytes = 0;
-  };
-  std::map<uint64_t, Used> used;
-  core_.sessions().for_each([&](Session& session) {
-    ++used[session.uid].sessions;
-    used[session.uid].files += session.files.size();
-  });
-  records_.for_each<abi::ClientSubtreeSlot>([&](abi::ClientSubtreeSlot& slot) {
-    ++used[slot.uid].subtrees;
-    used[slot.uid].subtree_bytes += slot.size;
-  });
-  for (const auto& [uid, is] : used) {
+  for (const auto& [uid, is] : usage_by_uid(records_)) {
     const auto subtrees = core_.subtrees().usage_of(uid);
     const auto compare = [&, uid = uid](const char* what, uint64_t counted, uint64_t there) {
       if (counted == there) return;
@@ -203,6 +190,7 @@ void Check::quotas() {
     compare("files", core_.files().count_of(uid), is.files);
     compare("subtrees", subtrees.count, is.subtrees);
     compare("bytes of subtrees", subtrees.bytes, is.subtree_bytes);
+    compare("bytes of the arena", core_.arena_quota().bytes_of(uid), is.arena_bytes);
   }
 }
 

@@ -83,7 +83,9 @@ std::vector<Session*> Updates::plain_sessions() {
 
 Result<std::vector<abi::UpdateSlot*>> Updates::begin_host(const HostOptions& options) {
   const std::vector<abi::ServiceSlot*> services = TRY(plan_host(options.scope));
-  for (const abi::ServiceSlot* service : services) forget_oldest(*service);
+  for (const abi::ServiceSlot* service : services) {
+    forget_oldest(*service, context_.limits.updates);
+  }
   std::vector<abi::UpdateSlot*> made;
   {
     Change change(*context_.records);

@@ -78,7 +78,7 @@ class ModelBench {
   bool check_kept() {
     for (const std::string& wrong :
          {ModelView::unopened(*w_.core, w_.fds.open), ModelView::unnamed(*w_.core, w_.fds.open),
-          ModelView::misplaced(*w_.arena, *w_.core)}) {
+          ModelView::misplaced(*w_.arena, *w_.core), ModelView::miscounted(*w_.core)}) {
       if (!wrong.empty()) return broken(wrong);
     }
     return true;
@@ -96,7 +96,8 @@ class ModelBench {
       if (!open.contains(fd)) deaths_.broken(fmt::format("fd {} is given back, not open", fd));
     }
     for (const std::string& wrong :
-         {ModelView::unopened(found.core, open), ModelView::misplaced(found.arena, found.core)}) {
+         {ModelView::unopened(found.core, open), ModelView::misplaced(found.arena, found.core),
+          ModelView::miscounted(found.core)}) {
       if (!wrong.empty()) deaths_.broken(wrong);
     }
     if (deaths_.deaths() % kThorough == 0) {

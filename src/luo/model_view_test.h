@@ -4,6 +4,7 @@
 
 #include "luo/luo_test.h"
 #include "luo/model_test.h"
+#include "luo/usage.h"
 
 namespace outlive::luo {
 
@@ -77,6 +78,18 @@ struct ModelView {
         [&](abi::UpdateSlot& slot) { reached += (slot.spec != 0) + (slot.timeline != 0); });
     if (lost == 0 && counted == reached) return {};
     return fmt::format("{} record pages lost, {} folios for {} names", lost, counted, reached);
+  }
+  // What is compared with quotas is what the records say.
+  static std::string miscounted(Core& core) {
+    for (const auto& [uid, is] : usage_by_uid(core.records())) {
+      const uint64_t sessions = core.sessions().count_of(uid);
+      const uint64_t files = core.files().count_of(uid);
+      const uint64_t bytes = core.arena_quota().bytes_of(uid);
+      if (sessions == is.sessions && files == is.files && bytes == is.arena_bytes) continue;
+      return fmt::format("uid {}: {} sessions, {} files, {} bytes are counted of {}, {}, {}", uid,
+                         sessions, files, bytes, is.sessions, is.files, is.arena_bytes);
+    }
+    return {};
   }
 
  private:

@@ -172,6 +172,7 @@ void Records::apply_redo() {
   for (uint64_t i = 0; i < root_->redo_count; ++i) {
     auto* word = reinterpret_cast<uint64_t*>(arena_.at(Phys{redo_[i].address}, 8));
     kho::store_word(word, redo_[i].value);
+    ++changes_[kind_of_page(redo_[i].address)];
   }
 }
 

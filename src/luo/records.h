@@ -97,6 +97,9 @@ class Records {
   uint64_t address_of(const void* in_arena) const { return arena_.address_of(in_arena).value; }
   // LIVE slots of the kind.
   uint64_t count(abi::PoolKind kind) const { return live_[static_cast<size_t>(kind)]; }
+  // Grows with each word of a record of the kind that a change has altered: who has something
+  // derived from all of them sees whether it still holds.
+  uint64_t changes_of(abi::PoolKind kind) const { return changes_[static_cast<size_t>(kind) + 1]; }
   // Whether a page belongs to the pools: for fsck and the sweep of the owner kOwnerRecords.
   bool reaches(kho::Phys page) const;
   // Every slot, whatever its state: for fsck.
@@ -133,6 +136,7 @@ class Records {
   // would cost a new worker more than all the rest): kind + 1, 0: not a pool page.
   std::vector<uint8_t> page_kind_;
   bool changing_ = false;
+  uint64_t changes_[static_cast<size_t>(abi::PoolKind::kCount) + 1] = {};  // by kind + 1, as above
 };
 
 class Change {

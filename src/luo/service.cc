@@ -89,6 +89,30 @@ void Services::adopt_all(Change& change, abi::ServiceSlot& service) {
   change.set(service.outgoing_from, 0);
 }
 
+uint64_t Services::arena_bytes_of(uint64_t uid) {
+  const Records& records = *context_.records;
+  const uint64_t changes =
+      records.changes_of(abi::PoolKind::kService) + records.changes_of(abi::PoolKind::kUpdate);
+  if (changes != counted_at_) recount();
+  counted_at_ = changes;
+  const auto found = arena_bytes_.find(uid);
+  return found == arena_bytes_.end() ? 0 : found->second;
+}
+
+void Services::recount() {
+  arena_bytes_.clear();
+  for_each([&](abi::ServiceSlot& slot) {
+    arena_bytes_[slot.uid] += sizeof slot + spec_bytes(slot.spec, slot.spec_size) +
+                              spec_bytes(slot.previous_spec, slot.previous_spec_size);
+  });
+  context_.records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    const auto* service = at(slot.service);
+    if (service == nullptr) return;
+    arena_bytes_[service->uid] += sizeof slot + spec_bytes(slot.spec, slot.spec_size) +
+                                  (slot.timeline != 0 ? abi::kPageSize : 0);
+  });
+}
+
 Result<Phys> Services::make_blob(std::string_view bytes) {
   kho::Arena& arena = context_.records->arena();
   const Phys folio =

@@ -33,6 +33,14 @@ class Services {
     return context_.records->address_of(&slot);
   }
 
+  // What those of a user take of the arena: records, specifications, and what is kept of updates.
+  // Walks all services and updates after one of them has changed, else O(1).
+  uint64_t arena_bytes_of(uint64_t uid);
+  // Of that a specification.
+  static uint64_t spec_bytes(uint64_t address, uint64_t size) {
+    return address == 0 ? 0 : kho::folio_bytes(size);
+  }
+
   // The generation that served is gone: what it had is incoming for the next one.
   void generation_passed(Change& change, abi::ServiceSlot& service);
   // Every incoming session becomes outgoing, in one store.
@@ -44,7 +52,10 @@ class Services {
   void free_blob(uint64_t address);
 
  private:
+  void recount();
   Context& context_;
+  std::unordered_map<uint64_t, uint64_t> arena_bytes_;  // by uid
+  uint64_t counted_at_ = UINT64_MAX;                    // changes of services and updates
 };
 
 }  // namespace outlive::luo

@@ -50,8 +50,10 @@ TEST(Usage, CountsWhatEachUserHas) {
   EXPECT_EQ(users[7].services, 1u);
   EXPECT_EQ(users[7].subtrees, 1u);
   EXPECT_EQ(users[7].sessions, 0u);
-  EXPECT_EQ(users[7].bytes, sizeof(abi::ServiceSlot) + sizeof(abi::ClientSubtreeSlot) + 5);
-  EXPECT_EQ(users[8].bytes, sizeof(abi::ClientSubtreeSlot) + 1);
+  EXPECT_EQ(users[7].subtree_bytes, 5u);
+  EXPECT_EQ(users[7].arena_bytes,
+            sizeof(abi::ServiceSlot) + sizeof(abi::ClientSubtreeSlot) + abi::kPageSize);
+  EXPECT_EQ(users[8].arena_bytes, sizeof(abi::ClientSubtreeSlot) + abi::kPageSize);
 }
 
 TEST(Service, BlobsAreKeptWhileARecordNamesThem) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "luo/arena_quota.h"
+
 namespace outlive::luo {
 
 namespace {
@@ -148,6 +150,8 @@ Result<abi::SessionSlot*> Sessions::create(Change& change, const Caller& caller,
     return fail(EDQUOT, "session '{}': uid {} has {} sessions, the limit is {}", name, caller.uid,
                 count_of(caller.uid), context_.limits_of(caller.uid).sessions);
   }
+  TRY(context_.arena_quota->room(caller.uid, sizeof(abi::SessionSlot))
+          .context("session '{}'", name));
   auto* slot = TRY(change.add<abi::SessionSlot>().context("session '{}'", name));
   memcpy(slot->name, name.data(), name.size());
   slot->uid = caller.uid;

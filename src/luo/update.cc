@@ -3,6 +3,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "luo/arena_quota.h"
 #include "luo/finish_check.h"
 
 namespace outlive::luo {
@@ -19,7 +20,7 @@ constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
 Result<abi::UpdateSlot*> Updates::begin(abi::ServiceSlot& service, const Options& options) {
   TRY(may_begin(service));
   TRY(plan(service));
-  forget_oldest(service);
+  TRY(make_room(service, options.spec.size()));
   const kho::Phys spec = TRY(services_.make_blob(options.spec).context("launch specification"));
   Change change(*context_.records);
   Result<abi::UpdateSlot*> made = change.add<abi::UpdateSlot>();
@@ -364,12 +365,35 @@ Updates::Active* Updates::active_of(const abi::ServiceSlot& service) {
   return found == active_.end() ? nullptr : &found->second;
 }
 
-void Updates::forget_oldest(const abi::ServiceSlot& service) {
-  std::vector<abi::UpdateSlot*> ended;
+// Of the owner's part of the arena, too: what is kept of updates that are over gives way, for it is
+// for people. EDQUOT: not even that is enough, and nothing is forgotten.
+Status Updates::make_room(const abi::ServiceSlot& service, uint64_t spec_size) {
+  const ArenaQuota& quota = *context_.arena_quota;
+  const uint64_t record = sizeof(abi::UpdateSlot) + abi::kPageSize;  // and its timeline
+  const uint64_t more = record + kho::folio_bytes(spec_size);
+  const uint64_t has = quota.bytes_of(service.uid);
+  const uint64_t given = std::min(has, kept_of(service).size() * record);
+  if (has - given + more > quota.limit_of(service.uid)) {
+    return quota.room(service.uid, more).context("update");
+  }
+  forget_oldest(service, context_.limits.updates);
+  while (!quota.room(service.uid, more) && forget_oldest(service, 1)) {
+  }
+  return {};
+}
+
+std::vector<abi::UpdateSlot*> Updates::kept_of(const abi::ServiceSlot& service) {
+  std::vector<abi::UpdateSlot*> list;
   context_.records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
-    if (slot.service == services_.address_of(service)) ended.push_back(&slot);
+    if (slot.service == services_.address_of(service)) list.push_back(&slot);
   });
-  if (ended.size() < context_.limits.updates) return;
+  return list;
+}
+
+// Where so many are kept; false: there are less.
+bool Updates::forget_oldest(const abi::ServiceSlot& service, uint64_t most) {
+  const std::vector<abi::UpdateSlot*> ended = kept_of(service);
+  if (ended.size() < most) return false;
   abi::UpdateSlot* oldest = ended.front();
   for (abi::UpdateSlot* slot : ended) {
     if (slot->header.id < oldest->header.id) oldest = slot;
@@ -379,6 +403,7 @@ void Updates::forget_oldest(const abi::ServiceSlot& service) {
   change.remove(*oldest);
   change.commit();
   if (page != 0) context_.records->arena().restore_free(kho::Phys{page});
+  return true;
 }
 
 }  // namespace outlive::luo

@@ -83,7 +83,7 @@ class Updates {
     uint64_t ready_ns = 0;  // time-outs of its own, 0: `times`
     uint64_t freeze_ns = 0;
   };
-  // EBUSY: one is active; ENOSPC; the plan's refusal. Returns the record.
+  // EBUSY: one is active; ENOSPC; EDQUOT; the plan's refusal. Returns the record.
   Result<abi::UpdateSlot*> begin(abi::ServiceSlot& service, const Options& options);
 
   struct HostOptions {
@@ -229,7 +229,9 @@ class Updates {
   std::vector<Session*> sessions_of(const abi::ServiceSlot& service);
   bool any_incoming(const abi::ServiceSlot& service);
   Active* active_of(const abi::ServiceSlot& service);
-  void forget_oldest(const abi::ServiceSlot& service);
+  Status make_room(const abi::ServiceSlot& service, uint64_t spec_size);
+  std::vector<abi::UpdateSlot*> kept_of(const abi::ServiceSlot& service);
+  bool forget_oldest(const abi::ServiceSlot& service, uint64_t most);
   uint64_t now() const { return context_.clock->now_ns(); }
 
   Context& context_;

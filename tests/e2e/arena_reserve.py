@@ -14,6 +14,7 @@ arena-max = "4M"
 [limits]
 subtrees-per-uid = 100000
 subtree-bytes-per-uid = "1G"
+arena-bytes-per-uid = "1G"
 """
 EVIL = 61004
 NOTE = bytes(16384)
