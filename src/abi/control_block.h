@@ -54,13 +54,19 @@ struct ChildEntry {
 
 // The text: NUL-terminated strings, in this order: program, cwd, argc of argv, envc of the
 // environment. The child gets fds[i] as targets[i]; every other fd is closed in it.
+// kLaunchOpens: nothing is executed, the child looks up a path for the worker, as `uid` and in
+// `cwd`: argv[0] is "open" (`program`, without a slash in the PATH of the environment) or "bind"
+// (of the child's fd 4, to the path `program`). It sends its errno as an int32_t, and what it has
+// opened, through its fd 3.
+inline constexpr int64_t kLaunchOpens = -2;
+
 struct LaunchRequest {
   uint64_t request;  // number; stored last by the worker
   uint64_t done;     // number of the last one carried out; stored last by the keeper
   int64_t result;    // errno, 0: launched
   int64_t pid;
   int64_t pidfd;
-  int64_t program_fd;  // execveat() of this fd when >= 0, else of `program`
+  int64_t program_fd;  // execveat() of this fd when >= 0, kLaunchOpens, else of `program`
   uint64_t uid;        // identity of the child; == our euid: not changed
   uint64_t gid;
   uint64_t argc;

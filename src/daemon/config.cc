@@ -223,6 +223,7 @@ Status read_limits(Table& table, Config& config) {
   TRY(table.number("fds", config.fds, 1 << 30));
   TRY(table.number("worker-deaths", config.worker_deaths, 1'000'000));
   TRY(table.milliseconds("worker-timeout-ms", config.worker_timeout));
+  TRY(table.milliseconds("lookup-timeout-ms", config.lookup_timeout_ns));
   TRY(table.number("sessions-per-uid", config.limits.sessions, 10'000'000));
   TRY(table.number("files-per-uid", config.limits.files, 10'000'000));
   TRY(table.number("connections-per-uid", config.limits.connections, 1'000'000));
@@ -448,6 +449,10 @@ Status check_config(const Config& config) {
     return fail(EINVAL,
                 "[limits] worker-timeout-ms = {} is below 2000: its loop turns every 500 ms",
                 config.worker_timeout / 1'000'000);
+  }
+  if (config.lookup_timeout_ns < 100'000'000) {
+    return fail(EINVAL, "[limits] lookup-timeout-ms = {} is below 100: no process starts so fast",
+                config.lookup_timeout_ns / 1'000'000);
   }
   if (config.worker_share == 0) {
     return fail(EINVAL, "[limits] worker-share-per-uid = 0 serves nobody: 1 to 100 are expected");

@@ -44,10 +44,11 @@ struct Config {
   std::string on_finish_failure = "hold";    // or reboot
   std::vector<std::string> reboot_command;
   uint64_t reboot_timeout_ns = 60'000'000'000;
-  uint64_t fds = 0;                          // 0: the hard limit
-  uint64_t worker_deaths = 10;               // more within 10 s: hold mode
-  uint64_t worker_timeout = 10'000'000'000;  // ns
-  bool confine = true;                       // [worker] confine
+  uint64_t fds = 0;                            // 0: the hard limit
+  uint64_t worker_deaths = 10;                 // more within 10 s: hold mode
+  uint64_t worker_timeout = 10'000'000'000;    // ns
+  uint64_t lookup_timeout_ns = 5'000'000'000;  // of a path that a client gives
+  bool confine = true;                         // [worker] confine
   uint64_t worker_share = 10;  // percent of its time that one user may have among others
   uint64_t lease_ns = 86'400'000'000'000;     // of sessions that nobody holds; 0: for ever
   uint64_t control_connections = 256;         // of all users

@@ -170,10 +170,10 @@ void Comparison::takeover(const machine::TakeoverOptions& before,
 void Comparison::all() {
   auto& [runtime_dir, state_dir, log_level, kho_enabled, newest_format, arena_max, reserve_mem,
          liveupdate_enabled, machine_kind, fd_store, on_incoming_failure, on_finish_failure,
-         reboot_command, reboot_timeout_ns, fds, worker_deaths, worker_timeout, confine,
-         worker_share, lease_ns, control_connections, control_connections_per_uid, default_limits,
-         quotas_of, granted, update_times, takeover_options, takeover_tries, metrics_listen,
-         services_of] = change_.config;
+         reboot_command, reboot_timeout_ns, fds, worker_deaths, worker_timeout, lookup_timeout,
+         confine, worker_share, lease_ns, control_connections, control_connections_per_uid,
+         default_limits, quotas_of, granted, update_times, takeover_options, takeover_tries,
+         metrics_listen, services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -195,6 +195,7 @@ void Comparison::all() {
   Milliseconds timeout{worker_timeout};
   at_start("[limits] worker-timeout-ms", Milliseconds{old_.worker_timeout}, timeout);
   worker_timeout = timeout.ns;
+  live_ms("[limits] lookup-timeout-ms", old_.lookup_timeout_ns, lookup_timeout);
   live("[limits] worker-share-per-uid", old_.worker_share, worker_share);
   live("[limits] control-connections", old_.control_connections, control_connections);
   live("[limits] control-connections-per-uid", old_.control_connections_per_uid,

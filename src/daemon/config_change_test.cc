@@ -115,6 +115,7 @@ const std::map<std::string, std::string> kOthers = {
     {"[limits] fds", "100"},
     {"[limits] worker-deaths", "5"},
     {"[limits] worker-timeout-ms", "5000"},
+    {"[limits] lookup-timeout-ms", "7000"},
     {"[limits] sessions-per-uid", "5"},
     {"[limits] files-per-uid", "5"},
     {"[limits] connections-per-uid", "5"},

@@ -42,7 +42,9 @@ bool send(const Client& client, const std::string& text) {
 }
 
 // What became of an update of outlived; nullopt: it is going on.
-std::optional<std::string> news_of(const HoldInput& input, const wire::RequestId& request) {
+std::optional<std::string> news_of(const HoldInput& input, const BinaryAsker& asker,
+                                   const wire::RequestId& request) {
+  if (const Error* failed = asker.failure_of(request)) return refused_text(*failed);
   const machine::Takeover takeover(input.control);
   const auto outcome = takeover.outcome_of(request.words);
   if (!outcome) return std::nullopt;
@@ -51,23 +53,28 @@ std::optional<std::string> news_of(const HoldInput& input, const wire::RequestId
 }
 
 // nullopt: the client waits.
-std::optional<std::string> update_outlived(const HoldInput& input, Client& client,
-                                           const Json& parameters) {
+std::optional<std::string> update_outlived(const HoldInput& input, BinaryAsker& asker,
+                                           Client& client, const Json& parameters) {
   const Result<ucred> peer = sys::peer_credentials(client.fd);
   if (!peer) return wire::error_text(peer.error());
   const Result<SelfUpdateCall> call = self_update_call(peer->uid, parameters);
   if (!call) return wire::error_text(call.error());
   const NewBinary wanted{call->request, call->binary, call->force, input.takeover_tries};
   client.waits = wanted.request;
-  if (auto news = news_of(input, wanted.request)) return news;
-  if (machine::Takeover(input.control).is_current(wanted.request.words)) return std::nullopt;
-  const Status asked = ask_for_binary(input.control, input.arena, wanted, system_clock().now_ns());
+  if (machine::Takeover(input.control).outcome_of(wanted.request.words)) {
+    return news_of(input, asker, wanted.request);
+  }
+  const machine::Takeover takeover(input.control);
+  if (asker.looks_for(wanted.request) || takeover.is_current(wanted.request.words)) {
+    return std::nullopt;
+  }
+  const Status asked = asker.ask(wanted);
   if (!asked) return refused_text(asked.error());
   return std::nullopt;
 }
 
 // nullopt: later; empty: it is no call.
-std::optional<std::string> answer(const HoldInput& input, Client& client,
+std::optional<std::string> answer(const HoldInput& input, BinaryAsker& asker, Client& client,
                                   const std::string& message) {
   static const wire::VarlinkService kAbout{"outlive",
                                            "outlived",
@@ -83,7 +90,7 @@ std::optional<std::string> answer(const HoldInput& input, Client& client,
     return wire::reply_text(Json{{"text", control_metrics(input.control, true)}});
   }
   if (call->method == prefix + "UpdateOutlived" && !input.refused) {
-    return update_outlived(input, client, call->parameters);
+    return update_outlived(input, asker, client, call->parameters);
   }
   if (call->method != prefix + "Status") {
     return wire::error_text(input.refused
@@ -118,7 +125,7 @@ std::optional<std::string> answer(const HoldInput& input, Client& client,
 }
 
 // False: it is gone.
-bool serve(const HoldInput& input, Client& client, machine::Closer& closer) {
+bool serve(const HoldInput& input, BinaryAsker& asker, Client& client, machine::Closer& closer) {
   char buffer[16384];
   wire::Unwanted fds;
   const Result<size_t> got =
@@ -131,7 +138,7 @@ bool serve(const HoldInput& input, Client& client, machine::Closer& closer) {
     const Result<std::optional<std::string>> message = client.framer.next();
     if (!message) return false;
     if (!*message) return true;
-    const std::optional<std::string> text = answer(input, client, **message);
+    const std::optional<std::string> text = answer(input, asker, client, **message);
     if (!text) continue;
     client.waits.reset();
     if (text->empty() || !send(client, *text)) return false;
@@ -141,7 +148,7 @@ bool serve(const HoldInput& input, Client& client, machine::Closer& closer) {
 // Clients in order of use, the one that has been idle for the longest first.
 class Clients {
  public:
-  explicit Clients(machine::Closer& closer) : closer_(closer) {}
+  Clients(machine::Closer& closer, BinaryAsker& asker) : closer_(closer), asker_(asker) {}
   void accept(BorrowedFd listener) {
     Result<UniqueFd> accepted = sys::accept(listener, SOCK_NONBLOCK);
     if (!accepted) return;
@@ -156,13 +163,13 @@ class Clients {
       });
       if (found == list_.end()) continue;
       list_.splice(list_.end(), list_, found);
-      if (!serve(input, *found, closer_)) drop(found);
+      if (!serve(input, asker_, *found, closer_)) drop(found);
     }
   }
   void tell_news(const HoldInput& input) {
     for (auto next = list_.begin(); next != list_.end();) {
       const auto client = next++;
-      const auto news = client->waits ? news_of(input, *client->waits) : std::nullopt;
+      const auto news = client->waits ? news_of(input, asker_, *client->waits) : std::nullopt;
       if (!news) continue;
       client->waits.reset();
       if (!send(*client, *news)) drop(client);
@@ -190,6 +197,7 @@ class Clients {
   }
 
   machine::Closer& closer_;
+  BinaryAsker& asker_;
   std::list<Client> list_;
 };
 
@@ -216,10 +224,13 @@ int hold(const HoldInput& input) {
     metrics->resume();
   }
   machine::Closer closer(input.control);
-  Clients clients(closer);
+  machine::Opener opener(input.control, launches, closer, input.lookup_timeout_ns);
+  BinaryAsker asker(input.control, opener, input.arena);
+  Clients clients(closer, asker);
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
     watchdog.turn(system_clock().now_ns());
+    opener.tick(system_clock().now_ns());
     launches.pump();
     rebooter.turn(system_clock().now_ns());
     if (takeover.wants_stop()) {
@@ -235,7 +246,10 @@ int hold(const HoldInput& input) {
     clients.add_waits(&polled);
     closer.tick(system_clock().now_ns());
     const auto closing_ms = static_cast<int>(closer.wait_ns() / 1'000'000) + 1;
-    const int news = ::poll(polled.data(), polled.size(), closer.pending() != 0 ? closing_ms : 500);
+    int most_ms = closer.pending() != 0 ? closing_ms : 500;
+    // What is being opened wakes us by its end; a look now and then is for its time-out.
+    if (opener.next_deadline() != 0) most_ms = std::min(most_ms, 20);
+    const int news = ::poll(polled.data(), polled.size(), most_ms);
     if (metrics) metrics->tick(system_clock().now_ns());
     if (news <= 0) continue;
     input.control.drain_worker_wake();

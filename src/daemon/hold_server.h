@@ -26,6 +26,7 @@ struct HoldInput {
   bool refused;  // inherited state; false: deaths
   BorrowedFd arena;
   uint64_t takeover_tries = 3;                   // NewBinary::tries
+  uint64_t lookup_timeout_ns = 0;                // of a new binary
   std::vector<std::string> reboot_command = {};  // to be run meanwhile (rebooter.h); empty: none
   uint64_t reboot_timeout_ns = 0;
 };

@@ -41,6 +41,7 @@ Status HostUpdate::advance(const Options& options) {
   const auto outcome = self.outcome_of(options.request);
   const bool rehearsed = outcome && result_of(*outcome) == TakeoverResult::kRehearsed;
   if (rehearsed && self.holds_binary_of(*outcome)) return begin_services(options);
+  if (const Error* failed = self.failure_of(options.request)) return *failed;
   if (outcome && !rehearsed) {
     return fail(outcome->error != 0 ? static_cast<int>(outcome->error) : EIO, "outlived: {}",
                 Takeover::text_of(outcome->reason));

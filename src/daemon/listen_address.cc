@@ -3,10 +3,12 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <charconv>
 
+#include "base/check.h"
 #include "base/sys.h"
 
 namespace outlive::daemon {
@@ -78,21 +80,40 @@ Result<ListenAddress> parse_listen_address(const std::string& written) {
   return result;
 }
 
-Result<UniqueFd> open_listener(const ListenAddress& address, uint64_t uid) {
+bool ListenAddress::at_path() const {
+  return domain == AF_UNIX && reinterpret_cast<const sockaddr_un&>(address).sun_path[0] != '\0';
+}
+
+Status may_listen(const ListenAddress& address, uint64_t uid) {
   const bool lends = uid != geteuid();
   if (lends && (address.domain == AF_UNIX || (address.port != 0 && address.port < 1024))) {
     return fail(EACCES, "{}: only outlived's own user may ask for this address", address.text);
   }
+  return {};
+}
+
+Result<UniqueFd> listener_socket(const ListenAddress& address) {
   UniqueFd socket = TRY(sys::socket(address.domain, address.type | SOCK_NONBLOCK));
   if (address.domain != AF_UNIX) TRY(sys::set_int_option(socket, SOL_SOCKET, SO_REUSEADDR, 1));
   if (address.domain == AF_INET6) {
     TRY(sys::set_int_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 1));
   }
-  TRY(sys::bind(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length)
-          .context("listen at {}", address.text));
+  return socket;
+}
+
+Status start_listening(BorrowedFd socket, const ListenAddress& address) {
   if (address.type == SOCK_STREAM) TRY(sys::listen(socket, 4096));
   TRY(sys::set_nonblocking(socket, false));
-  TRY(sys::set_cloexec(socket, false));
+  return sys::set_cloexec(socket, false);
+}
+
+Result<UniqueFd> open_listener(const ListenAddress& address, uint64_t uid) {
+  TRY(may_listen(address, uid));
+  CHECK(!address.at_path());
+  UniqueFd socket = TRY(listener_socket(address));
+  TRY(sys::bind(socket, reinterpret_cast<const sockaddr*>(&address.address), address.length)
+          .context("listen at {}", address.text));
+  TRY(start_listening(socket, address));
   return socket;
 }
 

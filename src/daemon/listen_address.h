@@ -23,12 +23,21 @@ struct ListenAddress {
   sockaddr_storage address{};
   socklen_t length = 0;
   uint16_t port = 0;  // 0 for unix
+  // A path in the file system: binding to it may block, so machine::Opener does it.
+  bool at_path() const;
+  std::string path() const { return text.substr(sizeof "unix:" - 1); }
 };
 
 // EINVAL names the part that is wrong.
 Result<ListenAddress> parse_listen_address(const std::string& text);
-// Bound and listening (backlog 4096), not CLOEXEC. EACCES: a port below 1024 or a Unix path for a
-// uid that isn't ours (`uid`): outlived must not lend its own rights.
+// EACCES: a port below 1024 or a Unix path for a uid that isn't ours (`uid`): outlived must not
+// lend its own rights.
+Status may_listen(const ListenAddress& address, uint64_t uid);
+// Its socket, not bound yet.
+Result<UniqueFd> listener_socket(const ListenAddress& address);
+// Once it is bound: listening (backlog 4096), not CLOEXEC.
+Status start_listening(BorrowedFd socket, const ListenAddress& address);
+// All of it. Not of one that is at_path().
 Result<UniqueFd> open_listener(const ListenAddress& address, uint64_t uid);
 
 }  // namespace outlive::daemon

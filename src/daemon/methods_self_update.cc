@@ -49,6 +49,9 @@ std::optional<Answer> Methods::self_update_news(const Waiting& waiting) {
     if (result) return Answer{wire::reply_text(*result), true};
     return Answer{refused_text(result.error()), true};
   }
+  if (const Error* failed = self.failure_of(waiting.request)) {
+    return Answer{refused_text(*failed), true};
+  }
   return Answer{
       wire::continues_text(
           Json{{"step", self.step()}, {"elapsed_us", (parts_.now() - waiting.since_ns) / 1000}}),

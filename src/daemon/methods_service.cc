@@ -83,6 +83,10 @@ std::optional<Answer> Methods::run_news(const Waiting& waiting, const abi::Servi
     default:
       return std::nullopt;
   }
+  if (const Error* why = supervisor_.why_not_begun(service)) {
+    return Answer{wire::error_text(fail(why->code, "service '{}': {}", service.name, why->message)),
+                  true};
+  }
   const Json error{{"errno", ECHILD},
                    {"message", fmt::format("service '{}' ended before it was ready: {}",
                                            service.name, supervisor_.why_ended(service))},

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "kho/snapshot.h"
@@ -18,46 +19,65 @@ Result<std::string> own_path() {
   return path;
 }
 
-Result<UniqueFd> open_binary(const std::string& path) {
-  // From here on only this descriptor is used: the file that is rehearsed is the one that runs.
-  UniqueFd file = TRY(sys::open(path, O_PATH));
-  const struct stat facts = TRY(sys::fstat(file));
-  if (!S_ISREG(facts.st_mode)) return fail(EACCES, "{} is no file to execute", path);
-  if ((facts.st_mode & 0111) == 0) return fail(EACCES, "{}: Permission denied", path);
-  return file;
-}
-
 }  // namespace
 
-Status ask_for_binary(const machine::Control& control, BorrowedFd arena, const NewBinary& wanted,
-                      uint64_t now_ns) {
-  if (control.keeper_pid() == ::getpid()) {
+Status BinaryAsker::ask(NewBinary wanted) {
+  if (control_.keeper_pid() == ::getpid()) {
     return fail(EOPNOTSUPP, "outlived runs with --no-keeper: nobody could execute another one");
   }
-  const machine::Takeover takeover(control);
-  if (takeover.busy()) return fail(EBUSY, "an update of outlived is going on");
-  std::string file = wanted.path;
-  if (file.empty()) file = TRY(own_path());
-  UniqueFd binary = TRY(open_binary(file));
-  const struct stat facts = TRY(sys::fstat(binary));
-  const uint64_t failures = takeover.failures_of(facts);
-  if (failures >= wanted.tries && !wanted.force) {
-    return fail(EBUSY, "{} has failed {} times: --force tries it once more", file, failures);
+  if (is_looking() || machine::Takeover(control_).busy()) {
+    return fail(EBUSY, "an update of outlived is going on");
   }
-  log_info("update of outlived to {}: rehearsal", file);
-  return ask_for_open_binary(control, arena, std::move(binary), wanted, now_ns);
+  if (wanted.path.empty()) wanted.path = TRY(own_path());
+  failed_.reset();
+  looking_ = std::move(wanted);
+  opener_.open({::geteuid(), ::getegid(), looking_->path}, [this](Result<UniqueFd> binary) {
+    const NewBinary asked = *std::exchange(looking_, std::nullopt);
+    const Status status = opened(std::move(binary), asked);
+    if (!status) failed_ = {asked.request, status.error()};
+    news_ = true;
+  });
+  return {};
 }
 
-Status ask_for_open_binary(const machine::Control& control, BorrowedFd arena, UniqueFd binary,
-                           const NewBinary& wanted, uint64_t now_ns) {
-  machine::Takeover takeover(control);
+const Error* BinaryAsker::failure_of(const wire::RequestId& request) const {
+  return failed_ && failed_->first == request ? &failed_->second : nullptr;
+}
+
+Status BinaryAsker::opened(Result<UniqueFd> binary, const NewBinary& wanted) {
+  if (!binary) return binary.take_error();
+  // From here on only this descriptor is used: the file that is rehearsed is the one that runs.
+  if (Status good = check(*binary, wanted); !good) {
+    opener_.drop(std::move(binary));
+    return good;
+  }
+  TRY(sys::set_cloexec(*binary, true));
+  log_info("update of outlived to {}: rehearsal", wanted.path);
+  return ask_for_open(std::move(*binary), wanted);
+}
+
+// By what is cached since it was looked up: to ask for it could wait as long again.
+Status BinaryAsker::check(BorrowedFd binary, const NewBinary& wanted) const {
+  const struct statx facts =
+      TRY(sys::statx_cached(binary, STATX_TYPE | STATX_MODE | STATX_INO | STATX_MTIME));
+  if (!S_ISREG(facts.stx_mode)) return fail(EACCES, "{} is no file to execute", wanted.path);
+  if ((facts.stx_mode & 0111) == 0) return fail(EACCES, "{}: Permission denied", wanted.path);
+  const uint64_t failures = machine::Takeover(control_).failures_of(facts);
+  if (failures >= wanted.tries && !wanted.force) {
+    return fail(EBUSY, "{} has failed {} times: --force tries it once more", wanted.path, failures);
+  }
+  return {};
+}
+
+Status BinaryAsker::ask_for_open(UniqueFd binary, const NewBinary& wanted) {
+  machine::Takeover takeover(control_);
   machine::Takeover::Request request;
   request.id[0] = wanted.request.words[0];
   request.id[1] = wanted.request.words[1];
   request.only_rehearse = wanted.only_rehearse;
   request.binary = std::move(binary);
-  request.image = TRY(kho::snapshot(arena));
-  TRY(takeover.ask(std::move(request), now_ns));
+  request.image = TRY(kho::snapshot(arena_));
+  TRY(takeover.ask(std::move(request), system_clock().now_ns()));
   takeover.await_rehearsal();
   return {};
 }

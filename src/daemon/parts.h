@@ -15,6 +15,7 @@
 #include "machine/process/closer.h"
 #include "machine/process/control.h"
 #include "machine/process/launch.h"
+#include "machine/process/opener.h"
 #include "wire/runtime_dir.h"
 
 namespace outlive::daemon {
@@ -44,6 +45,7 @@ struct Parts {
   machine::Closer& closer;
   FdStore& store;
   machine::LaunchQueue& launches;
+  machine::Opener& opener;
   kho::Arena& arena;
   luo::Core& core;
   const Clock& clock;

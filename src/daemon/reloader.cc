@@ -146,6 +146,7 @@ void Reloader::apply(const ConfigChange& change, Report& report) {
   parts_.core.context().limits = config_.limits;
   parts_.core.updates().times = config_.times;
   parts_.throttle.set_share(config_.worker_share);
+  parts_.opener.set_timeout(config_.lookup_timeout_ns);
   parts_.core.context().limits_by_uid = config_.limits_by_uid();
   parts_.core.context().grants = {};
   for (const luo::Grant& grant : config_.grants) parts_.core.context().grants.add(grant);

@@ -2,29 +2,25 @@
 
 #include <unistd.h>
 
-#include "daemon/new_binary.h"
-
 namespace outlive::daemon {
 
 using abi::TakeoverState;
 
 Status SelfUpdate::ask(const wire::RequestId& request, const std::string& path, bool force,
                        bool rehearse) {
-  const NewBinary wanted{request, path, force, parts_.config.takeover_tries, rehearse};
-  return ask_for_binary(parts_.control, parts_.arena.file(), wanted, parts_.now());
+  return asker_.ask({request, path, force, parts_.config.takeover_tries, rehearse});
 }
 
 Status SelfUpdate::begin_rehearsed(const wire::RequestId& request) {
-  if (takeover_.busy()) return fail(EBUSY, "an update of outlived is going on");
+  if (busy()) return fail(EBUSY, "an update of outlived is going on");
   UniqueFd binary = TRY(takeover_.last_binary());
   NewBinary wanted;
   wanted.request = request;
-  return ask_for_open_binary(parts_.control, parts_.arena.file(), std::move(binary), wanted,
-                             parts_.now());
+  return asker_.ask_for_open(std::move(binary), wanted);
 }
 
 bool SelfUpdate::is_current(const wire::RequestId& request) const {
-  return takeover_.is_current(request.words);
+  return asker_.looks_for(request) || takeover_.is_current(request.words);
 }
 
 std::optional<abi::TakeoverOutcome> SelfUpdate::outcome_of(const wire::RequestId& request) const {
@@ -32,6 +28,7 @@ std::optional<abi::TakeoverOutcome> SelfUpdate::outcome_of(const wire::RequestId
 }
 
 const char* SelfUpdate::step() const {
+  if (asker_.is_looking()) return "rehearsal";
   switch (takeover_.state()) {
     case TakeoverState::kAsked:
     case TakeoverState::kRehearsing:
@@ -48,7 +45,8 @@ const char* SelfUpdate::step() const {
 bool SelfUpdate::tick() {
   takeover_.close_leftovers(parts_.now(), keep_binary_);
   const uint64_t state = machine::load_word(takeover_.block().state);
-  if (std::exchange(seen_, state) == state) return false;
+  const bool opened = asker_.take_news();
+  if (std::exchange(seen_, state) == state) return opened;
   // Whoever executes the next binary waits for its death: it shall not begin only then.
   if (takeover_.state() == TakeoverState::kRehearsing) parts_.closer.rest();
   return true;

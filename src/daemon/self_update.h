@@ -1,6 +1,6 @@
-// The worker's part in outlived's own replacement (machine/process/takeover.h): opens the binary,
-// makes the copy of the arena that the rehearsal works on, leaves when it is time, and knows what
-// became of which request.
+// The worker's part in outlived's own replacement (machine/process/takeover.h): has the binary
+// looked up, makes the copy of the arena that the rehearsal works on (new_binary.h), leaves when it
+// is time, and knows what became of which request.
 //
 // Happy path:   begin -> (rehearsal) -> may_leave: the worker leaves -> (exec) -> the next worker,
 //               of the new binary, finds the outcome by the request's id
@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "daemon/new_binary.h"
 #include "daemon/parts.h"
 #include "machine/process/takeover.h"
 #include "wire/varlink.h"
@@ -19,11 +20,14 @@ namespace outlive::daemon {
 
 class SelfUpdate {
  public:
-  explicit SelfUpdate(Parts& parts) : parts_(parts), takeover_(parts.control) {}
+  explicit SelfUpdate(Parts& parts)
+      : parts_(parts),
+        takeover_(parts.control),
+        asker_(parts.control, parts.opener, parts.arena.file()) {}
 
-  // `path` empty: the file that runs now, by its name. EOPNOTSUPP: without a keeper; EBUSY: one is
-  // going on, or the file has failed too often (`force` tries it once more); else what is wrong
-  // with the file.
+  // `path` empty: the file that runs now, by its name; `force`: also one that has failed too often.
+  // EOPNOTSUPP: without a keeper; EBUSY: one is going on. Then it is current, until there is an
+  // outcome, or a failure_of(): what is wrong with the file.
   Status begin(const wire::RequestId& request, const std::string& path, bool force) {
     return ask(request, path, force, false);
   }
@@ -35,7 +39,11 @@ class SelfUpdate {
   // Replaces outlived by the file that was rehearsed last. EBUSY: later; ENOENT: it isn't open.
   Status begin_rehearsed(const wire::RequestId& request);
   void keep_binary(bool keep) { keep_binary_ = keep; }
-  bool busy() const { return takeover_.busy(); }
+  bool busy() const { return asker_.is_looking() || takeover_.busy(); }
+  // Why it has not begun after all.
+  const Error* failure_of(const wire::RequestId& request) const {
+    return asker_.failure_of(request);
+  }
   // This worker is of the binary that this request brought, and there is no way back.
   bool has_committed(const wire::RequestId& request) const {
     return is_current(request) && takeover_.state() == abi::TakeoverState::kCommitted;
@@ -61,6 +69,7 @@ class SelfUpdate {
 
   Parts& parts_;
   machine::Takeover takeover_;
+  BinaryAsker asker_;
   uint64_t seen_ = ~uint64_t{0};  // state word at the last tick
   bool keep_binary_ = false;
 };

@@ -21,7 +21,6 @@ using abi::UpdateStep;
 
 namespace {
 
-constexpr uint64_t kSettle = 300'000'000;  // ns: alive so long counts as started
 constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
 
 ServiceState state_of(const abi::ServiceSlot& service) {
@@ -30,37 +29,6 @@ ServiceState state_of(const abi::ServiceSlot& service) {
 
 BorrowedFd fd_of(int64_t number) {
   return BorrowedFd(static_cast<int>(number));
-}
-
-std::string variable(const std::vector<std::string>& env, std::string_view name) {
-  for (const std::string& one : env) {
-    if (one.starts_with(name) && one.size() > name.size() && one[name.size()] == '=') {
-      return one.substr(name.size() + 1);
-    }
-  }
-  return {};
-}
-
-// The file that will be executed, held open so that a rollback can start it again.
-UniqueFd open_program(const ServiceSpec& spec) {
-  const std::string& program = spec.argv[0];
-  if (program.find('/') != std::string::npos) {
-    const std::string path = program[0] == '/' ? program : spec.cwd + "/" + program;
-    Result<UniqueFd> file = sys::open(path, O_PATH);
-    return file ? std::move(*file) : UniqueFd();
-  }
-  std::string path = variable(spec.env, "PATH");
-  if (path.empty()) path = "/usr/local/bin:/usr/bin:/bin";
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find(':', at), path.size());
-    const std::string candidate = path.substr(at, end - at) + "/" + program;
-    if (::access(candidate.c_str(), X_OK) == 0) {
-      Result<UniqueFd> file = sys::open(candidate, O_PATH);
-      if (file) return std::move(*file);
-    }
-    at = end + 1;
-  }
-  return UniqueFd();
 }
 
 }  // namespace
@@ -180,6 +148,7 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
   uint64_t stale = 0;
   if (service != nullptr && service->uid == caller.uid) {
     stale = service->spec;
+    fresh_.erase(parts_->core.services().address_of(*service));
     change.set(service->spec, spec.value);
     change.set(service->spec_size, text.size());
     change.set(service->recent_deaths, 0);
@@ -199,6 +168,7 @@ Result<abi::ServiceSlot*> Supervisor::run(const luo::Caller& caller, NewService 
     service->spec_size = text.size();
     service->request_id[0] = wanted.request_id[0];
     service->request_id[1] = wanted.request_id[1];
+    fresh_.insert(parts_->core.services().address_of(*service));
   }
   change.commit();
   parts_->core.services().free_blob(stale);
@@ -238,183 +208,6 @@ Result<luo::Session*> Supervisor::internal_session(abi::ServiceSlot& service,
   slot->generation = UINT64_MAX;  // never incoming: outlived hands its files over itself
   change.commit();
   return &parts_->core.sessions().index(*slot);
-}
-
-Status Supervisor::open_listeners(abi::ServiceSlot& service, const ServiceSpec& spec) {
-  for (size_t i = 0; i < spec.listen.size(); ++i) {
-    const ListenAddress address = TRY(parse_listen_address(spec.listen[i]));
-    luo::Session* session = TRY(internal_session(service, fmt::format("listen.{}", address.name)));
-    const uint64_t token = i + 1;
-    if (session->files.find(token) != nullptr) continue;  // of the life before
-    UniqueFd listener = TRY(open_listener(address, service.uid));
-    luo::Change change(parts_->records());
-    const luo::NewFile file{token, listener};
-    auto preserving = TRY(parts_->core.files().preserve(change, *session, {&file, 1}));
-    change.commit();
-    preserving.committed();
-    static_cast<void>(listener.release());
-  }
-  return {};
-}
-
-void Supervisor::launch(abi::ServiceSlot& service) {
-  const uint64_t address = parts_->core.services().address_of(service);
-  late_.erase(address);
-  const ServiceSpec spec = spec_of(service);
-  abi::ProcessWords process = kNoProcess;
-  Result<machine::LaunchSpec> prepared = launch_spec(service, spec, process, -1);
-  {
-    luo::Change change(parts_->records());
-    forget_process(change, service.current);
-    change.set(service.current, process);
-    change.set(service.state, static_cast<uint64_t>(ServiceState::kStarting));
-    change.set(service.flags, service.flags & ~abi::kServiceReady);
-    change.commit();
-  }
-  observer.service_changed(service);
-  if (!prepared) {
-    log_error("service '{}': {}", service.name, prepared.error().message);
-    set_state(service, ServiceState::kFailed);
-    return;
-  }
-  submit(std::move(*prepared), [this, address, process](Result<machine::Launched> result) {
-    launched(address, process, result);
-  });
-}
-
-void Supervisor::submit(machine::LaunchSpec launch, machine::LaunchQueue::Callback callback) {
-  BorrowedFd log;
-  for (const machine::LaunchFd& one : launch.fds) {
-    if (one.target == STDOUT_FILENO) log = one.fd;
-  }
-  parts_->launches.submit(
-      std::move(launch), [this, log, done = std::move(callback)](Result<machine::Launched> result) {
-        if (log.valid()) parts_->closer.close(log);
-        done(std::move(result));
-      });
-}
-
-void Supervisor::launched(uint64_t address, const abi::ProcessWords& process,
-                          const Result<machine::Launched>& result) {
-  abi::ServiceSlot* service = parts_->core.services().at(address);
-  const bool wanted = service != nullptr && service->current.instance == process.instance;
-  if (!result) {
-    if (!wanted) return;
-    log_error("service '{}': {}", service->name, result.error().message);
-    set_state(*service, ServiceState::kFailed);
-    return;
-  }
-  if (!wanted) {  // stopped meanwhile
-    const Status gone = machine::signal_child(parts_->control, result->pid, SIGKILL);
-    static_cast<void>(gone);
-    return;
-  }
-  {
-    luo::Change change(parts_->records());
-    change.set(service->current.pid, static_cast<int64_t>(result->pid));
-    change.set(service->current.pidfd, static_cast<int64_t>(result->pidfd.get()));
-    change.set(service->current.start_ns, parts_->now());
-    change.commit();
-  }
-  if (const Status opened = machine::open_gate(parts_->control, result->pid); !opened) {
-    log_warning("service '{}': {}", service->name, opened.error().message);
-  }
-  log_info("service '{}': started, pid {}", service->name, result->pid);
-  await_start(*service);
-}
-
-// Of a process that runs, maybe since before this worker was there.
-void Supervisor::await_start(const abi::ServiceSlot& service) {
-  const ServiceSpec spec = spec_of(service);
-  const uint64_t timeout =
-      spec.ready_timeout_ms != 0 ? spec.ready_timeout_ms * 1'000'000 : parts_->config.times.ready;
-  due_[parts_->core.services().address_of(service)] =
-      spec.notify ? service.current.start_ns + timeout : parts_->now() + kSettle;
-}
-
-Result<machine::LaunchSpec> Supervisor::launch_spec(const abi::ServiceSlot& service,
-                                                    const ServiceSpec& spec,
-                                                    abi::ProcessWords& process,
-                                                    int64_t program_fd) {
-  machine::LaunchSpec launch;
-  launch.program = spec.argv.empty() ? "" : spec.argv[0];
-  launch.argv = spec.argv;
-  launch.cwd = spec.cwd;
-  launch.uid = static_cast<uid_t>(service.uid);
-  launch.gid = static_cast<gid_t>(service.gid);
-  for (const std::string& one : spec.env) {
-    if (!one.starts_with("LISTEN_") && !one.starts_with("OUTLIVE_") &&
-        !one.starts_with("NOTIFY_SOCKET=")) {
-      launch.env.push_back(one);
-    }
-  }
-  process.instance = new_instance();
-  UniqueFd notify =
-      TRY(notify_->make(process.instance, service.uid).context("service '{}'", service.name));
-  launch.env.push_back("NOTIFY_SOCKET=" + notify_->path(process.instance));
-  launch.env.push_back("OUTLIVE_RUNTIME_DIR=" + parts_->runtime.path);
-  launch.env.push_back(fmt::format("OUTLIVE_SERVICE={}", service.name));
-  launch.env.push_back(fmt::format("OUTLIVE_INSTANCE={}", process.instance));
-  TRY(add_listen_fds(service, spec, launch));
-  if (program_fd >= 0) {
-    launch.program_fd = fd_of(program_fd);
-    process.binary_fd = program_fd;
-  } else if (!spec.argv.empty()) {
-    UniqueFd program = open_program(spec);
-    if (program) TRY(sys::set_cloexec(program, false));  // crosses the exec of another outlived
-    process.binary_fd = program.release();
-  }
-  // Last: from here on nothing fails that would have to close it.
-  Result<UniqueFd> log = logs_.open(service.name, service.uid, service.gid);
-  if (log) {
-    // Stays open until the launch is done: submit() sees to it.
-    const BorrowedFd file(log->release());
-    launch.fds.push_back({file, STDOUT_FILENO});
-    launch.fds.push_back({file, STDERR_FILENO});
-  } else {
-    log_warning("service '{}': no log: {}", service.name, log.error().message);
-  }
-  process.notify_fd = notify.release();
-  return launch;
-}
-
-Status Supervisor::add_listen_fds(const abi::ServiceSlot& service, const ServiceSpec& spec,
-                                  machine::LaunchSpec& into) {
-  std::vector<std::string> names;
-  int target = 3;
-  const luo::Caller owner{service.uid, service.gid, 0, 0, 0};
-  for (size_t i = 0; i < spec.listen.size(); ++i) {
-    const ListenAddress address = TRY(parse_listen_address(spec.listen[i]));
-    luo::Session* session = parts_->core.sessions().find(
-        owner, internal_name(service, fmt::format("listen.{}", address.name)));
-    const abi::FileSlot* slot = session != nullptr ? session->files.find(i + 1) : nullptr;
-    if (slot == nullptr) continue;
-    into.fds.push_back({fd_of(slot->fd), target++});
-    names.push_back(address.name);
-  }
-  const std::string prefix = internal_name(service, "store.");
-  std::vector<luo::Session*> stores;
-  parts_->core.sessions().for_each([&](luo::Session& session) {
-    if (session.name.starts_with(prefix)) stores.push_back(&session);
-  });
-  for (const abi::FileSlot* slot : parts_->core.files().ordered(stores)) {
-    into.fds.push_back({fd_of(slot->fd), target++});
-    names.push_back(parts_->core.sessions().at(slot->session)->name.substr(prefix.size()));
-  }
-  if (names.empty()) return {};
-  std::string joined;
-  for (const std::string& name : names) joined += (joined.empty() ? "" : ":") + name;
-  into.env.push_back(fmt::format("LISTEN_FDS={}", names.size()));
-  into.env.push_back("LISTEN_FDNAMES=" + joined);
-  return {};
-}
-
-uint64_t Supervisor::new_instance() const {
-  uint64_t random = 0;
-  while (random == 0) {
-    if (::getrandom(&random, sizeof random, 0) != sizeof random) random = 0;
-  }
-  return random;
 }
 
 ServiceSpec Supervisor::spec_of(const abi::ServiceSlot& service) const {

@@ -18,6 +18,7 @@ namespace outlive::daemon {
 
 class Device;
 class NotifySockets;
+struct ListenAddress;
 
 class Supervisor final : public luo::UpdateHost {
  public:
@@ -83,6 +84,8 @@ class Supervisor final : public luo::UpdateHost {
   ServiceSpec spec_of(const abi::ServiceSlot& service) const;
   // Why its last process is no more.
   std::string why_ended(const abi::ServiceSlot& service) const;
+  // Why it has none: what it needs could not be looked up. nullptr: it is not so.
+  const Error* why_not_begun(const abi::ServiceSlot& service) const;
   std::vector<std::string> last_words(const abi::ServiceSlot& service, size_t lines) const;
   ServiceLogs& logs() { return logs_; }
   Observer observer;
@@ -105,16 +108,34 @@ class Supervisor final : public luo::UpdateHost {
  private:
   // What a launch is for; its callback finds the records again by address.
   void launch(abi::ServiceSlot& service);
+  abi::ServiceSlot* starting(uint64_t address, uint64_t instance);
+  // Its listeners at paths from this one on, its program, then launch_now().
+  void prepare_launch(abi::ServiceSlot& service, const ServiceSpec& spec, size_t from);
+  void launch_now(abi::ServiceSlot& service, Result<UniqueFd> program);
+  void could_not_start(abi::ServiceSlot& service, const Error& error);
+  static machine::Opener::Request program_request(const abi::ServiceSlot& service,
+                                                  const ServiceSpec& spec);
+  static bool is_out_of_reach(const Result<UniqueFd>& program);
   // Closes the log that was opened for it when the launch is done, before the callback.
   void submit(machine::LaunchSpec launch, machine::LaunchQueue::Callback callback);
   void await_start(const abi::ServiceSlot& service);
   void launched(uint64_t service, const abi::ProcessWords& process,
                 const Result<machine::Launched>& result);
   Result<machine::LaunchSpec> launch_spec(const abi::ServiceSlot& service, const ServiceSpec& spec,
-                                          abi::ProcessWords& process, int64_t program_fd);
+                                          abi::ProcessWords& process);
+  Status launch_successor(abi::ServiceSlot& service, abi::UpdateSlot& update,
+                          abi::ProcessWords process, Result<UniqueFd> program);
   Status add_listen_fds(const abi::ServiceSlot& service, const ServiceSpec& spec,
                         machine::LaunchSpec& into);
+  // But those at paths.
   Status open_listeners(abi::ServiceSlot& service, const ServiceSpec& spec);
+  Result<luo::Session*> listen_session(abi::ServiceSlot& service, const ListenAddress& address);
+  Status keep_listener(abi::ServiceSlot& service, const ListenAddress& address, size_t index,
+                       UniqueFd listener);
+  std::optional<size_t> next_path(abi::ServiceSlot& service, const ServiceSpec& spec, size_t from);
+  void listen_at_path(abi::ServiceSlot& service, const ServiceSpec& spec, size_t index);
+  void cannot_listen(abi::ServiceSlot& service, const ServiceSpec& spec, size_t index,
+                     const Error& error);
   Result<luo::Session*> internal_session(abi::ServiceSlot& service, std::string_view name);
   Status room_for(uint64_t uid, const abi::ServiceSlot* known, uint64_t spec_size);
   std::string internal_name(const abi::ServiceSlot& service, std::string_view name) const;
@@ -140,7 +161,9 @@ class Supervisor final : public luo::UpdateHost {
   ServiceLogs logs_;
   std::map<uint64_t, uint64_t> due_;   // service address: when to start it, settle it or kill it
   std::map<uint64_t, uint64_t> late_;  // killed: not ready within so many ms
-  std::set<uint64_t> up_for_long_;     // services whose last process was
+  std::map<uint64_t, Error> not_begun_;
+  std::set<uint64_t> fresh_;        // services that have never had a process
+  std::set<uint64_t> up_for_long_;  // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;
   std::map<int64_t, uint64_t> settling_;  // pids of successors that say nothing: ready at this time

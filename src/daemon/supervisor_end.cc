@@ -278,6 +278,7 @@ void Supervisor::tick(uint64_t now_ns) {
 }
 
 std::string Supervisor::why_ended(const abi::ServiceSlot& service) const {
+  if (const Error* why = why_not_begun(service)) return why->message;
   const auto late = late_.find(parts_->core.services().address_of(service));
   if (late != late_.end()) {
     return fmt::format(
@@ -286,6 +287,11 @@ std::string Supervisor::why_ended(const abi::ServiceSlot& service) const {
         late->second);
   }
   return machine::ChildExit::from_packed(0, service.exit_status).text();
+}
+
+const Error* Supervisor::why_not_begun(const abi::ServiceSlot& service) const {
+  const auto found = not_begun_.find(parts_->core.services().address_of(service));
+  return found != not_begun_.end() ? &found->second : nullptr;
 }
 
 uint64_t Supervisor::next_deadline() const {

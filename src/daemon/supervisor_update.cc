@@ -33,15 +33,46 @@ Result<abi::UpdateSlot*> Supervisor::update(abi::ServiceSlot& service, const Ser
 Status Supervisor::start_successor(abi::ServiceSlot& service, abi::UpdateSlot& update) {
   const ServiceSpec spec =
       TRY(parse_spec(parts_->core.services().read_blob(update.spec, update.spec_size)));
-  int64_t program = -1;
+  abi::ProcessWords process{0, -1, 0, 0, -1, -1};
+  process.instance = new_instance();
   if ((update.flags & abi::kUpdateRollback) != 0 && service.previous_binary_fd >= 0) {
     UniqueFd copy =
         TRY(sys::dup_cloexec(BorrowedFd(static_cast<int>(service.previous_binary_fd)), 3));
     TRY(sys::set_cloexec(copy, false));
-    program = copy.release();
+    return launch_successor(service, update, process, std::move(copy));
   }
-  abi::ProcessWords process{0, -1, 0, 0, -1, -1};
-  machine::LaunchSpec launch = TRY(launch_spec(service, spec, process, program));
+  parts_->core.updates().successor_started(update, process);
+  const uint64_t address = parts_->records().address_of(&update);
+  parts_->opener.open(
+      program_request(service, spec), [this, address, process](Result<UniqueFd> program) {
+        abi::UpdateSlot* slot = parts_->core.updates().at(address);
+        const bool wanted = slot != nullptr && slot->successor.instance == process.instance;
+        if (!wanted) return parts_->opener.drop(std::move(program));
+        abi::ServiceSlot* owner = parts_->core.services().at(slot->service);
+        Status started = is_out_of_reach(program)
+                             ? Status(program.error())
+                             : launch_successor(*owner, *slot, process, std::move(program));
+        if (!started) parts_->core.updates().start_failed(*slot, started.error());
+      });
+  return {};
+}
+
+Status Supervisor::launch_successor(abi::ServiceSlot& service, abi::UpdateSlot& update,
+                                    abi::ProcessWords process, Result<UniqueFd> program) {
+  const ServiceSpec spec =
+      TRY(parse_spec(parts_->core.services().read_blob(update.spec, update.spec_size)));
+  Result<machine::LaunchSpec> prepared = launch_spec(service, spec, process);
+  if (!prepared) {
+    parts_->opener.drop(std::move(program));
+    return prepared.error();
+  }
+  machine::LaunchSpec launch = std::move(*prepared);
+  if (program) process.binary_fd = program->release();
+  // What is rolled back to may have another name by now.
+  const bool rollback = (update.flags & abi::kUpdateRollback) != 0;
+  if (rollback && service.previous_binary_fd >= 0 && process.binary_fd >= 0) {
+    launch.program_fd = BorrowedFd(static_cast<int>(process.binary_fd));
+  }
   parts_->core.updates().successor_started(update, process);
   const uint64_t address = parts_->records().address_of(&update);
   submit(std::move(launch), [this, address, process](Result<machine::Launched> result) {

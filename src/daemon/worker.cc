@@ -92,6 +92,7 @@ class Worker {
   std::unique_ptr<machine::Closer> closer_;
   std::unique_ptr<FdStore> store_;
   std::unique_ptr<machine::LaunchQueue> launches_;
+  std::unique_ptr<machine::Opener> opener_;
   std::unique_ptr<Parts> parts_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ControlServer> server_;
@@ -242,13 +243,10 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
 // What is open and no record's: for fsck.
 std::vector<BorrowedFd> Worker::own_fds() const {
   std::vector<BorrowedFd> own = control_.held_fds();
-  const auto add = [&](const std::vector<BorrowedFd>& more) {
+  for (const auto& more :
+       {loop_->fds(), closer_->fds(), launches_->fds(), opener_->fds(), input_.fds()}) {
     own.insert(own.end(), more.begin(), more.end());
-  };
-  add(loop_->fds());
-  add(closer_->fds());
-  add(launches_->fds());
-  add(input_.fds());
+  }
   return own;
 }
 
@@ -264,13 +262,15 @@ Status Worker::start() {
   Loop loop = TRY(Loop::create());
   loop_ = std::make_unique<Loop>(std::move(loop));
   launches_ = std::make_unique<machine::LaunchQueue>(control_);
+  opener_ = std::make_unique<machine::Opener>(control_, *launches_, *closer_,
+                                              input_.config.lookup_timeout_ns);
   releases_.store = store_.get();
   // What attach released is closed already: no record named it when the table was taken.
   releases_.early.clear();
   parts_ = std::unique_ptr<Parts>(
       new Parts{input_.config, input_.runtime, input_.state_dir, control_, *loop_, *closer_,
-                *store_, *launches_, *arena_, *core_, system_clock(), system_clock().now_ns(),
-                [this](bool previous) { return recorder_.read(previous); },
+                *store_, *launches_, *opener_, *arena_, *core_, system_clock(),
+                system_clock().now_ns(), [this](bool previous) { return recorder_.read(previous); },
                 [this] { return recorder_.written(); }, corrected_, [this] { return own_fds(); },
                 machine::soft_fd_limit(), input_.confined});
   self_update_ = std::make_unique<SelfUpdate>(*parts_);
@@ -341,6 +341,7 @@ void Worker::reap() {
   launches_->pump();
   bool look = parts_->now() >= next_look_ns_;
   while (const auto exit = control_.peek_exit()) {
+    opener_->child_exited(exit->pid);
     supervisor_.child_exited(*exit);
     control_.pop_exit();
     look = true;
@@ -370,6 +371,7 @@ uint64_t Worker::timeout_ns() const {
   if (closer_->pending() != 0) at = std::min(at, parts_->now() + closer_->wait_ns());
   if (store_->waiting() != 0) at = std::min(at, parts_->now() + 20'000'000);
   if (device_->is_starved()) at = std::min(at, next_feed_ns_);
+  at = sooner(at, opener_->next_deadline());
   at = sooner(at, sooner(device_->next_resume_ns(), server_->next_resume_ns()));
   const uint64_t now = parts_->now();
   return at <= now ? 0 : at - now;
@@ -386,6 +388,7 @@ Status Worker::turn() {
   const uint64_t now = parts_->now();
   control_.beat(now);
   watchdog_.turn(now);
+  opener_->tick(now);
   reap();
   core_->updates().tick(now);
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
@@ -439,8 +442,8 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   const Config& config = input.config;
   const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason),
-                 !context.hold, input.arena, config.takeover_tries, std::move(reboot),
-                 config.reboot_timeout_ns});
+                 !context.hold, input.arena, config.takeover_tries, config.lookup_timeout_ns,
+                 std::move(reboot), config.reboot_timeout_ns});
   };
   const auto refuse = [&](const std::string& reason) {
     const bool reboot = config.on_incoming_failure == "reboot";

@@ -1,5 +1,5 @@
-"""A file system whose server never answers outlived when it closes a file: a dead network file
-system in some lines of /dev/fuse. It lives in a mount namespace of this process's own.
+"""A file system whose server never answers outlived when it closes a file, or looks one up: a dead
+network file system in some lines of /dev/fuse. It lives in a mount namespace of this process's own.
 
 No process is to be started while one of its files is open here: the child closes it before anything
 else, and the server, a thread of this process, waits for the child."""
@@ -50,7 +50,9 @@ def attributes(node):
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, silent):
+        self.silent = silent  # what it doesn't answer to processes of outlived
+        self.asked = []  # pids of outlived's that wait, or did
         self.device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         self.folder = folder
         options = f"fd={self.device},rootmode=40000,user_id={os.geteuid()},group_id={os.getegid()}"
@@ -67,8 +69,9 @@ class Server:
                 request = os.read(self.device, 1 << 17)
                 _, code, unique, node, _, _, pid, _ = REQUEST.unpack_from(request)
                 reply = self.answer(code, node)
-                if code == FLUSH and is_outlived(pid):
-                    continue  # never: its close(2) waits for it
+                if code in self.silent and is_outlived(pid):
+                    self.asked.append(pid)
+                    continue  # never: its close(2) or open(2) waits for it
                 error = -errno.ENOSYS if reply is None else 0
                 reply = reply or b""
                 os.write(self.device, struct.pack("<IiQ", 16 + len(reply), error, unique) + reply)
@@ -96,10 +99,10 @@ class Server:
         os.close(self.device)
 
 
-def silent_file(world):
+def silent_file(world, silent=(FLUSH,)):
     private_mounts()
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         raise Skipped("no /dev/fuse")
     folder = world.path("silent")
     os.mkdir(folder)
-    return Server(folder)
+    return Server(folder, silent)

@@ -68,7 +68,7 @@ Status LaunchQueue::post(const LaunchSpec& spec) {
   request.text_size = text.size();
   request.argc = spec.argv.size();
   request.envc = spec.env.size();
-  request.program_fd = spec.program_fd.get();
+  request.program_fd = spec.opens ? abi::kLaunchOpens : int64_t{spec.program_fd.get()};
   request.uid = spec.uid;
   request.gid = spec.gid;
   request.fd_count = spec.fds.size();

@@ -34,6 +34,7 @@ struct LaunchFd {
 struct LaunchSpec {
   std::string program;            // without a slash: searched in the PATH of `env`
   BorrowedFd program_fd;          // if valid, this very file is executed
+  bool opens = false;             // nothing is executed: for the Opener (opener.h) only
   std::vector<std::string> argv;  // argv[0] included
   std::vector<std::string> env;   // NAME=VALUE
   std::string cwd = "/";

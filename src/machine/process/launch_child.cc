@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "base/time_slice.h"
+#include "machine/process/opener_child.h"
 
 namespace outlive::machine {
 namespace {
@@ -98,7 +99,7 @@ void reset_process(const LaunchPlan& plan) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  ::umask(022);
+  if (!plan.opens) ::umask(022);
   const UniqueFd oom(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
   if (oom) static_cast<void>(sys::write_all(oom, "0"));  // not allowed to everyone
   rlimit files{};
@@ -199,6 +200,7 @@ void run_launched_child(const LaunchPlan& plan, const LaunchWindow& window) {
   wait_at_gate(fds.gate);
   reset_process(plan);
   become_user(plan);
+  if (plan.opens) open_for_worker(plan);
   if (::chdir(plan.cwd.c_str()) != 0) leave(plan.cwd, errno);
   execute(plan, fds.program);
 }

@@ -91,6 +91,7 @@ Result<LaunchPlan> Launcher::read_request(std::vector<BorrowedFd>* fds, Borrowed
     plan.targets.push_back(static_cast<int>(target));
   }
   plan.has_program_fd = request->program_fd >= 0;
+  plan.opens = request->program_fd == abi::kLaunchOpens;
   *program = BorrowedFd(static_cast<int>(request->program_fd));
   return plan;
 }

@@ -29,6 +29,7 @@ struct LaunchPlan {
   uid_t uid = 0;
   gid_t gid = 0;
   bool has_program_fd = false;
+  bool opens = false;
   std::vector<int> targets;  // of window slots 0, 1, ...
   uint64_t soft_nofile = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "base/clock.h"
 #include "base/sys.h"
@@ -13,9 +14,12 @@ uint64_t packed(uint64_t number, abi::TakeoverState state) {
   return number << 8 | static_cast<uint64_t>(state);
 }
 
-uint64_t changed_ns(const struct stat& facts) {
-  return static_cast<uint64_t>(facts.st_mtim.tv_sec) * 1'000'000'000 +
-         static_cast<uint64_t>(facts.st_mtim.tv_nsec);
+uint64_t changed_ns(const struct statx& facts) {
+  return static_cast<uint64_t>(facts.stx_mtime.tv_sec) * 1'000'000'000 + facts.stx_mtime.tv_nsec;
+}
+
+uint64_t device_of(const struct statx& facts) {
+  return ::makedev(facts.stx_dev_major, facts.stx_dev_minor);
 }
 
 // The word first: whoever reads it never finds the number of somebody else.
@@ -149,8 +153,9 @@ void Takeover::close_leftovers(uint64_t now_ns, bool keep_binary) {
   }
 }
 
-uint64_t Takeover::failures_of(const struct stat& binary) const {
-  const bool same = block_.failed_device == binary.st_dev && block_.failed_inode == binary.st_ino &&
+uint64_t Takeover::failures_of(const struct statx& binary) const {
+  const bool same = block_.failed_device == device_of(binary) &&
+                    block_.failed_inode == binary.stx_ino &&
                     block_.failed_changed_ns == changed_ns(binary);
   return same ? block_.failed_tries : 0;
 }
@@ -178,12 +183,14 @@ void Takeover::give_reason(std::string_view reason) {
 }
 
 void Takeover::blame_binary() {
-  struct stat facts {};
-  if (::fstat(static_cast<int>(block_.binary_fd), &facts) != 0) return;
-  block_.failed_tries = failures_of(facts) + 1;
-  block_.failed_device = facts.st_dev;
-  block_.failed_inode = facts.st_ino;
-  block_.failed_changed_ns = changed_ns(facts);
+  // The file may be on a file system that answers no more: it is asked nothing.
+  const Result<struct statx> facts =
+      sys::statx_cached(BorrowedFd(static_cast<int>(block_.binary_fd)), STATX_INO | STATX_MTIME);
+  if (!facts) return;
+  block_.failed_tries = failures_of(*facts) + 1;
+  block_.failed_device = device_of(*facts);
+  block_.failed_inode = facts->stx_ino;
+  block_.failed_changed_ns = changed_ns(*facts);
 }
 
 void Takeover::settle(abi::TakeoverResult result, int error, uint64_t now_ns) {

@@ -63,8 +63,9 @@ class Takeover {
   void close_leftovers(uint64_t now_ns, bool keep_binary = false);
   // The file of the last request, opened again. ENOENT: it has been closed.
   Result<UniqueFd> last_binary() const;
-  // How often this very file has failed since the last success.
-  uint64_t failures_of(const struct stat& binary) const;
+  // How often this very file (its cached facts: STATX_INO | STATX_MTIME) has failed since the last
+  // success.
+  uint64_t failures_of(const struct statx& binary) const;
 
   // --- keeper and spare --------------------------------------------------------------------------
   // A new number, for going back to the binary before. False: something is going on.
