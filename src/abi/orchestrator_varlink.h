@@ -232,7 +232,9 @@ method UpdateOutlived(request_id: string, binary: ?string, force: ?bool) -> (
 method FinalizeFormat(request_id: string) -> (format: string, changed: bool)
 
 # What an update of a service would keep and lose, or what becomes of the descriptors of any process
-# (pid). `scope`: service (default), daemon, host, kernel. `would`: one line that sums it up.
+# (pid). `scope`: service (default), daemon, host, kernel. `would`: one line that sums it up. In parts:
+# `lost` and `would` count the files told so far, so the last part's are of all. A file that comes or
+# goes between two parts may be counted or not.
 method Plan(name: ?string, pid: ?int, scope: ?string, after: ?string) -> (
   files: []PlanFile,
   participants: []string,

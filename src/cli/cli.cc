@@ -51,25 +51,22 @@ Result<Json> Cli::call_qualified(const std::string& method, const Json& paramete
 }
 
 Result<Json> Cli::call_list(const char* method, Json parameters, const char* key) {
-  Json all;
+  Json all = Json::array();
   for (;;) {
     Json part = TRY(call(method, parameters));
     Fields fields(part);
     const Json& elements = fields.array(key);
     const std::optional<std::string> next = fields.maybe_text("next");
     TRY(fields.check());
-    if (all.is_null()) {
-      all = part;
-      all[key] = elements;
-    } else {
-      all[key].insert(all[key].end(), elements.begin(), elements.end());
-    }
+    all.insert(all.end(), elements.begin(), elements.end());
     // An empty part with a `next` would never end.
-    if (!next || elements.empty()) break;
+    if (!next || elements.empty()) {
+      part[key] = std::move(all);
+      part.erase("next");
+      return part;
+    }
     parameters["after"] = *next;
   }
-  all.erase("next");
-  return all;
 }
 
 Result<Json> Cli::watch(const char* method, const Json& parameters,

@@ -41,7 +41,7 @@ class Cli {
   // made again: calls that change something carry a request_id, so it is done once.
   Result<Json> call(const char* method, const Json& parameters = Json::object());
   bool repeated() const { return repeated_; }  // the last call was made again
-  // As call(), with every part of a list in one array under `key`.
+  // As call(), with every part of a list in one array under `key`. The rest is of the last part.
   Result<Json> call_list(const char* method, Json parameters, const char* key);
   // With "more": `each` gets the replies before the last, `tick` runs about ten times a second.
   Result<Json> watch(const char* method, const Json& parameters,

@@ -22,6 +22,9 @@
 
 namespace outlive::daemon {
 
+// So long a part of a list may look at files: a turn of the loop, that everybody waits for.
+constexpr uint64_t kPartNs = 1'000'000;
+
 class Device;
 class SelfUpdateTimeline;
 

@@ -25,14 +25,15 @@ Result<uint64_t> after_param(const Json& parameters) {
 class Page {
  public:
   explicit Page(uint64_t after) : after_(after) {}
+  bool empty() const { return list_.empty(); }
+  bool full() const { return list_.size() == kMostEntries || bytes_ > kMostBytes; }
+  // What follows is for the next one.
+  void end() { more_ = true; }
   // False when it stands before the page or doesn't fit any more.
   bool wants(uint64_t id) {
     if (id <= after_) return false;
-    if (list_.size() == kMostEntries || bytes_ > kMostBytes) {
-      more_ = true;
-      return false;
-    }
-    return true;
+    more_ = more_ || full();
+    return !more_;
   }
   void add(uint64_t id, Json entry) {
     bytes_ += wire::json_text(entry).size();
@@ -97,8 +98,14 @@ Result<std::optional<Json>> Methods::list_files(const luo::Caller& caller, const
       sessions.push_back(&session);
   });
   if (name && sessions.empty()) return fail(ENOENT, "no session '{}'", *name);
-  for (const abi::FileSlot* slot : parts_.core.files().ordered(sessions)) {
-    if (!page.wants(slot->order)) continue;
+  // Each is looked at: some system calls, as many as the file makes necessary.
+  const uint64_t ends = parts_.now() + kPartNs;
+  for (const abi::FileSlot* slot :
+       parts_.core.files().ordered_after(sessions, after, kMostEntries + 1)) {
+    if (page.full() || (!page.empty() && parts_.now() >= ends)) {
+      page.end();
+      break;
+    }
     const luo::Session* session = parts_.core.sessions().at(slot->session);
     const auto facts = parts_.core.context().classify(BorrowedFd(static_cast<int>(slot->fd)));
     const auto survival =

@@ -288,6 +288,24 @@ std::vector<abi::FileSlot*> Files::ordered(const std::vector<Session*>& sessions
   return files;
 }
 
+std::vector<const abi::FileSlot*> Files::ordered_after(const std::vector<Session*>& sessions,
+                                                       uint64_t after, size_t most) const {
+  std::vector<const abi::FileSlot*> files;
+  for (const Session* session : sessions) {
+    size_t of_session = 0;
+    session->files.each_after(after, [&](const abi::FileSlot& slot) {
+      if (of_session++ == most) return false;
+      files.push_back(&slot);
+      return true;
+    });
+  }
+  const size_t count = std::min(most, files.size());
+  std::partial_sort(files.begin(), files.begin() + static_cast<ptrdiff_t>(count), files.end(),
+                    [](const auto* a, const auto* b) { return a->order < b->order; });
+  files.resize(count);
+  return files;
+}
+
 Status Files::prepare(const std::vector<Session*>& sessions) {
   const std::vector<abi::FileSlot*> files = ordered(sessions);
   for (size_t done = 0; done < files.size();) {

@@ -108,6 +108,9 @@ class Files {
   };
   uint64_t fd_data_query(std::string_view compatible, std::span<DataEntry> out);
   std::vector<abi::FileSlot*> ordered(const std::vector<Session*>& sessions) const;
+  // The first `most` of them whose order is above `after`: without sorting all of many.
+  std::vector<const abi::FileSlot*> ordered_after(const std::vector<Session*>& sessions,
+                                                  uint64_t after, size_t most) const;
 
  private:
   Status preserve_one(Change& change, Preserving& batch, const NewFile& file);
