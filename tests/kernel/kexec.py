@@ -1,5 +1,4 @@
-"""`outlive kexec`: a service's memory and files are there after it, also seals, mode and position, which
-the kernel alone would lose. A veto and an image that is none are cancels: the service counts on."""
+"""`outlive kexec`: a service's memory and files are there after it, with seals, mode and position. A veto and an image that is none are cancels: the service counts on."""
 
 import json
 
