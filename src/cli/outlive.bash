@@ -5,7 +5,7 @@ _outlive_names() { outlive list "$1" --names 2>/dev/null; }
 
 _outlive() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" i
-  local verbs="run update rollback plan status list timeline log stop end reboot kho finalize-format fsck reload metrics compat version"
+  local verbs="run update rollback plan status list timeline log stop end reboot kexec kho finalize-format fsck reload metrics compat version"
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
@@ -48,6 +48,7 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
+      kexec) words="--kernel --initrd --cmdline --reuse-cmdline --policy --dry-run $common" ;;
       reboot) words="--soft --dry-run --binary --force --keep-outlived --progress $common" ;;
       kho) words="dump diff save --image --kernel --debugfs --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;

@@ -70,6 +70,7 @@ void add_verbs(CLI::App& app, Cli& cli) {
   add_stop(app, cli);
   add_end(app, cli);
   add_reboot(app, cli);
+  add_kexec(app, cli);
 #ifdef OUTLIVE_KHO_DEBUG
   add_kho(app, cli);
 #endif

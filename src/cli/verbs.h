@@ -17,6 +17,7 @@ void add_timeline(CLI::App& app, Cli& cli);
 void add_log(CLI::App& app, Cli& cli);
 void add_stop(CLI::App& app, Cli& cli);
 void add_reboot(CLI::App& app, Cli& cli);
+void add_kexec(CLI::App& app, Cli& cli);
 void add_end(CLI::App& app, Cli& cli);
 void add_kho(CLI::App& app, Cli& cli);  // only with OUTLIVE_KHO_DEBUG
 void add_finalize_format(CLI::App& app, Cli& cli);

@@ -1,0 +1,245 @@
+// outlive kexec: into another kernel, with what outlived keeps. Everything that could keep outlived
+// from serving, or that it may not do (its worker can neither load a kernel nor reboot), is done
+// here, by descriptors fetched from it:
+//
+//   look, plan -> load the kernel -> PRESERVE_FD each file, reserve room -> begin: the barrier over
+//   all services -> frozen: write the arena's image -> reboot(2)
+//
+// Unhappy path: any failure, also of reboot(2): what was preserved is given up with this process,
+// the loaded kernel is unloaded, outlived cancels and everything serves again.
+#include <linux/kexec.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <set>
+
+#include "base/clock.h"
+#include "base/sys.h"
+#include "cli/exit_codes.h"
+#include "cli/fields.h"
+#include "cli/kexec_plan.h"
+#include "cli/verbs.h"
+#include "kho/image_copy.h"
+#include "machine/kernel/carry.h"
+#include "machine/kernel/foreign_fd.h"
+
+namespace outlive::cli {
+namespace {
+
+struct KexecOptions {
+  std::string kernel;
+  std::string initrd;
+  std::string cmdline;
+  bool reuse_cmdline = false;
+  bool dry_run = false;
+  std::string policy = "fail";
+};
+
+constexpr timespec kPause{0, 5'000'000};            // between two questions
+constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
+constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
+
+// The kernel to come; unloaded unless it is booted.
+class LoadedKernel {
+ public:
+  static Result<LoadedKernel> load(const KexecOptions& options) {
+    std::string cmdline = options.cmdline;
+    if (options.reuse_cmdline) {
+      cmdline = TRY(sys::read_file("/proc/cmdline"));
+      while (cmdline.ends_with('\n')) cmdline.pop_back();
+    }
+    const UniqueFd image = TRY(sys::open(options.kernel, O_RDONLY));
+    UniqueFd initrd;
+    unsigned long flags = options.initrd.empty() ? KEXEC_FILE_NO_INITRAMFS : 0ul;
+    if (!options.initrd.empty()) initrd = TRY(sys::open(options.initrd, O_RDONLY));
+    if (::syscall(SYS_kexec_file_load, image.get(), initrd.get(), cmdline.size() + 1,
+                  cmdline.c_str(), flags) != 0) {
+      return fail_errno(options.kernel + ": kexec_file_load");
+    }
+    return LoadedKernel();
+  }
+  LoadedKernel(LoadedKernel&& other) noexcept : loaded_(std::exchange(other.loaded_, false)) {}
+  ~LoadedKernel() {
+    if (loaded_) ::syscall(SYS_kexec_file_load, -1, -1, 0ul, nullptr, KEXEC_FILE_UNLOAD);
+  }
+
+ private:
+  LoadedKernel() = default;
+  bool loaded_ = true;
+};
+
+class Kexec {
+ public:
+  Kexec(Cli& cli, const KexecOptions& options) : cli_(cli), options_(options) {}
+
+  Result<int> run() {
+    id_ = TRY(new_request_id());
+    const Json looked = TRY(ask("look"));
+    TRY(read(looked));
+    const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
+    if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
+    const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
+    TRY(preserve());
+    ::sync();
+    const Json frozen = TRY(freeze());
+    if (frozen.is_null()) return kExitRolledBack;
+    Status went = go(frozen);  // comes back only with an error
+    const Result<Json> cancelled = ask("cancel");
+    if (!cancelled) cli_.warn("the cancel: " + cancelled.error().text());
+    return went.take_error();
+  }
+
+ private:
+  Result<Json> ask(const char* action) {
+    return cli_.call("Kexec", {{"request_id", id_}, {"action", action}});
+  }
+
+  // The copy of the arena that this reply names.
+  Result<UniqueFd> arena_of(const Json& reply) {
+    Fields f(reply);
+    pid_ = static_cast<pid_t>(f.number("pid"));
+    device_ = static_cast<int>(f.number("liveupdate_fd"));
+    const auto fd = static_cast<int>(f.number("arena_fd"));
+    TRY(f.check());
+    return machine::foreign_fd(pid_, fd);
+  }
+
+  Status read(const Json& reply) {
+    const UniqueFd arena = TRY(arena_of(reply));
+    plan_ = TRY(read_kexec_plan(arena));
+    return open_files(plan_, pid_);
+  }
+
+  int show(bool lost) {
+    if (cli_.json) {
+      cli_.print_json(kexec_plan_json(plan_));
+    } else {
+      cli_.print(kexec_plan_text(plan_));
+    }
+    if (lost && !options_.dry_run) {
+      cli_.warn("refused: files would be lost (--policy skip goes on without them)");
+    }
+    return lost ? kExitWouldLose : kExitOk;
+  }
+
+  // The heavy part: everything still serves.
+  Status preserve() {
+    UniqueFd device = TRY(machine::foreign_fd(pid_, device_));
+    carry_ = TRY(machine::Carry::begin(std::move(device)));
+    for (KexecFile& file : plan_.files) {
+      if (file.lost) continue;
+      Status added = carry_->add(file.session, file.token, file.fd);
+      if (!added && added.error().code == ENOENT && options_.policy == "skip") {
+        file.lost = true;
+        cli_.warn(fmt::format("session '{}' token {:#x}: the kernel doesn't take it, skipped",
+                              file.session_name, file.token));
+        continue;
+      }
+      TRY(std::move(added).context("session '{}' token {:#x}", file.session_name, file.token));
+    }
+    return carry_->reserve(plan_.image_bytes + plan_.image_bytes / 4 + kRoomBytes,
+                           plan_.files.size());
+  }
+
+  // Null: somebody said no, and everything serves again.
+  Result<Json> freeze() {
+    for (;;) {
+      Json reply = TRY(ask("begin"));
+      Fields f(reply);
+      if (f.flag("frozen")) {
+        TRY(f.check());
+        frozen_ns_ = system_clock().now_ns();
+        return reply;
+      }
+      for (const Json& one : f.array("services")) {
+        Fields s(one);
+        if (s.text("result") != "rolled back") continue;
+        cli_.warn(fmt::format("cancelled, everything serves: {}",
+                              s.maybe_text("reason").value_or("no reason was given")));
+        return Json();
+      }
+      TRY(f.check());
+      ::nanosleep(&kPause, nullptr);
+    }
+  }
+
+  Status go(const Json& frozen) {
+    const UniqueFd arena = TRY(arena_of(frozen));
+    const KexecPlan now = TRY(read_kexec_plan(arena));
+    std::set<uint64_t> known;
+    for (const KexecFile& file : plan_.files) known.insert(file.id);
+    for (const KexecFile& file : now.files) {
+      if (known.contains(file.id)) continue;
+      return fail(EAGAIN, "session '{}' token {:#x} was preserved meanwhile: try again",
+                  file.session_name, file.token);
+    }
+    std::vector<abi::CarryFile> facts;
+    for (const KexecFile& file : plan_.files) {
+      if (file.lost) continue;
+      const abi::CarryFile one = TRY(machine::facts_to_carry(file.id, file.fd));
+      facts.push_back(one);
+    }
+    TRY(kho::copy_into(arena, carry_->image()));
+    TRY(carry_->write(facts, system_clock().realtime_ns()));
+    if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
+      return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
+    }
+    ::reboot(RB_KEXEC);
+    return fail_errno("reboot into the next kernel");
+  }
+
+  Cli& cli_;
+  const KexecOptions& options_;
+  std::string id_;
+  pid_t pid_ = 0;
+  int device_ = -1;
+  KexecPlan plan_;
+  std::optional<machine::Carry> carry_;
+  uint64_t frozen_ns_ = 0;
+};
+
+Result<int> run_kexec(Cli& cli, const KexecOptions& options) {
+  if (::geteuid() != 0) return fail(EPERM, "only root may replace the kernel");
+  if (options.kernel.empty() && !options.dry_run) return cli.usage("--kernel IMAGE is missing");
+  if (options.cmdline.empty() != options.reuse_cmdline && !options.dry_run) {
+    return cli.usage("either --cmdline or --reuse-cmdline");
+  }
+  if (options.policy != "fail" && options.policy != "skip") {
+    return cli.usage("--policy fail or --policy skip");
+  }
+  return Kexec(cli, options).run();
+}
+
+}  // namespace
+
+void add_kexec(CLI::App& app, Cli& cli) {
+  CLI::App* verb = app.add_subcommand("kexec", "Into another kernel, with all that is kept");
+  auto options = std::make_shared<KexecOptions>();
+  verb->add_option("--kernel", options->kernel, "The kernel's image")->type_name("FILE");
+  verb->add_option("--initrd", options->initrd, "Its initramfs")->type_name("FILE");
+  verb->add_option("--cmdline", options->cmdline, "Its command line")->type_name("TEXT");
+  verb->add_flag("--reuse-cmdline", options->reuse_cmdline, "The running kernel's command line");
+  verb->add_option("--policy", options->policy,
+                   "What becomes of files that can't cross: fail (nothing is done), skip")
+      ->type_name("POLICY");
+  verb->add_flag("--dry-run", options->dry_run, "Only say what would cross and be lost");
+  add_json_option(*verb, cli);
+  verb->footer(R"(
+Needs a kernel with the Live Update Orchestrator, and an outlived that has /dev/liveupdate (outlive
+status: machine kernel). Files are preserved with the kernel while everything serves; then every
+service is asked, and one that says no cancels it for all (exit code 3). So does any failure, also of
+the last step: everything serves again. The next outlived is started by the next kernel's init; it
+adopts what came.
+
+Examples:
+  outlive kexec --dry-run
+  outlive kexec --kernel /boot/vmlinuz --initrd /boot/initrd.img --reuse-cmdline)");
+  verb->callback(
+      [&cli, options] { cli.verb = [&cli, options] { return run_kexec(cli, *options); }; });
+}
+
+}  // namespace outlive::cli

@@ -1,0 +1,75 @@
+#include "cli/kexec_plan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "cli/format.h"
+#include "cli/table.h"
+#include "files/classify.h"
+#include "files/survival.h"
+#include "kho/image_copy.h"
+#include "luo/records.h"
+#include "machine/kernel/foreign_fd.h"
+
+namespace outlive::cli {
+
+Result<KexecPlan> read_kexec_plan(BorrowedFd arena_file) {
+  const UniqueFd copy = TRY(kho::private_copy(arena_file));
+  const auto arena = TRY(kho::Arena::attach(copy));
+  kho::RootFdt fdt(*arena);
+  const auto records = TRY(luo::Records::attach(*arena, fdt));
+  KexecPlan plan;
+  plan.image_bytes = arena->header().high_water * abi::kPageSize;
+  std::vector<std::pair<uint64_t, KexecFile>> files;  // by order
+  records->for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    const auto* session = records->find<abi::SessionSlot>(slot.session);
+    if (session == nullptr || slot.fd < 0) return;
+    KexecFile file;
+    file.id = slot.header.id;
+    file.session = session->header.id;
+    file.session_name = session->name;
+    file.token = slot.token;
+    file.number = static_cast<int>(slot.fd);
+    files.emplace_back(slot.order, std::move(file));
+  });
+  std::ranges::sort(files, {}, [](const auto& one) { return one.first; });
+  for (auto& [order, file] : files) plan.files.push_back(std::move(file));
+  return plan;
+}
+
+Status open_files(KexecPlan& plan, pid_t pid) {
+  for (KexecFile& file : plan.files) {
+    file.fd = TRY(machine::foreign_fd(pid, file.number)
+                      .context("session '{}' token {:#x}", file.session_name, file.token));
+    const luo::FileFacts facts = TRY(files::classify(file.fd));
+    const files::Crossing crossing = files::crossing(facts, luo::Scope::kKernel);
+    file.kind = files::survival_row(facts.kind).name;
+    file.how = crossing.text;
+    file.lost = crossing.lost;
+  }
+  return {};
+}
+
+std::string kexec_plan_text(const KexecPlan& plan) {
+  Table table({"SESSION", "TOKEN", "KIND", "CROSSES"});
+  for (const KexecFile& file : plan.files) {
+    table.row({file.session_name, fmt::format("{:#x}", file.token), file.kind,
+               (file.lost ? "no: " : "yes: ") + file.how});
+  }
+  return table.empty() ? std::string("no files\n") : table.text();
+}
+
+Json kexec_plan_json(const KexecPlan& plan) {
+  Json files = Json::array();
+  for (const KexecFile& file : plan.files) {
+    files.push_back({{"session", file.session_name},
+                     {"token", wire::hex_text(file.token)},
+                     {"kind", file.kind},
+                     {"crosses", !file.lost},
+                     {"note", file.how}});
+  }
+  const auto lost = std::ranges::count_if(plan.files, [](const auto& one) { return one.lost; });
+  return {{"files", std::move(files)}, {"lost", lost}, {"arena_bytes", plan.image_bytes}};
+}
+
+}  // namespace outlive::cli

@@ -1,0 +1,37 @@
+// What an outlived holds, seen from outside for a kexec: read from a copy of its arena, and each
+// file as a descriptor of our own.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "cli/cli.h"
+
+namespace outlive::cli {
+
+struct KexecFile {
+  uint64_t id = 0;  // of its record, unique for ever
+  uint64_t session = 0;
+  std::string session_name;
+  uint64_t token = 0;
+  int number = -1;  // in outlived's table
+  UniqueFd fd;      // open_files()
+  std::string kind;
+  std::string how;  // it crosses, or why not
+  bool lost = false;
+};
+
+struct KexecPlan {
+  std::vector<KexecFile> files;
+  uint64_t image_bytes = 0;  // of the arena that are in use
+};
+
+// `arena`: a copy that nobody changes.
+Result<KexecPlan> read_kexec_plan(BorrowedFd arena);
+// Fetches them from the process, and learns how each would cross.
+Status open_files(KexecPlan& plan, pid_t pid);
+std::string kexec_plan_text(const KexecPlan& plan);
+Json kexec_plan_json(const KexecPlan& plan);
+
+}  // namespace outlive::cli

@@ -1,0 +1,77 @@
+"""What tests of `outlive kexec` share: outlived in the machine with a service that counts (kernel-counter),
+and the way through a kexec."""
+
+import json
+import re
+import time
+
+from harness import Failed, check, equal, wait_for
+
+PATIENCE = 240.0
+RUNTIME = "/run-outlive"
+
+
+def outlive(machine, *words):
+    return machine.run("outlive", "--runtime-dir", RUNTIME, *words)
+
+
+def status(machine):
+    def answered():
+        ran = outlive(machine, "status", "--json")
+        return ran if ran.out.startswith("{") else None
+    ran = wait_for("outlived to answer", answered, seconds=120)
+    return json.JSONDecoder().raw_decode(ran.out)[0]
+
+
+def start(machine, *arguments):
+    """As init does it: with the services of its configuration."""
+    command = ", ".join(f'"{word}"' for word in ("/host/kernel-counter", *arguments))
+    with open(f"{machine.host}/outlive.toml", "w") as file:
+        file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n'
+                   f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n'
+                   f'[services.counter]\ncommand = [{command}]\n')
+    machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
+                  "--state-dir", RUNTIME, output="/outlived.log")
+    return status(machine)
+
+
+def said(machine, words):
+    """The last line with these words that the service has said, once there is one."""
+    def found():
+        lines = [line for line in outlive(machine, "log", "counter").out.splitlines()
+                 if words in line]
+        return lines[-1] if lines else None
+    try:
+        return wait_for(f"the service to say '{words}'", found, seconds=120)
+    except Failed as failed:
+        raise Failed(f"{failed}\n{machine.read('/outlived.log')}") from None
+
+
+def kexec(machine, *options, kernel="/host/kernel"):
+    """Only comes back when it was refused: its exit code, and what it said."""
+    line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
+    return outlive(machine, "kexec", "--kernel", kernel, "--initrd", "/host/initrd", "--cmdline",
+                   f"{line} outlive.stage={machine.stage + 1}", *options)
+
+
+def cross(machine, *options):
+    """Through the kexec, and outlived is started again."""
+    line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
+    machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
+                "/host/kernel", "--initrd", "/host/initrd", "--cmdline",
+                f"{line} outlive.stage={machine.stage + 1}", *options)
+    end = time.monotonic() + PATIENCE
+    text = b""
+    while True:
+        kind, value = machine.header(end, text)
+        if kind == "ready":
+            break
+        check(kind == "out", f"the kexec came back: {kind} {value}\n{text.decode()}")
+        text += machine.take(int(value), end, text)
+    equal(int(value), machine.stage + 1, "the stage of the kernel that has started")
+    machine.stage += 1
+    return start(machine)
+
+
+def counted(line):
+    return int(re.search(r"at (\d+)", line).group(1))

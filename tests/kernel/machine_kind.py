@@ -1,0 +1,79 @@
+"""outlived on a kernel with LUO has /dev/liveupdate from its start, which nobody else can open then; it
+says so in `outlive status`. When somebody else has it, that one is named, and kind = "kernel" holds."""
+
+import json
+import signal
+
+from case import main
+from harness import Failed, contains, equal, wait_for
+
+RUNTIME = "/run-outlive"
+
+
+def outlive(machine, *words):
+    return machine.run("outlive", "--runtime-dir", RUNTIME, *words)
+
+
+def status(machine):
+    """Once it answers: the exit code, and what `outlive status` says."""
+    def answered():
+        ran = outlive(machine, "status", "--json")
+        return ran if ran.out.startswith("{") else None
+    ran = wait_for("outlived to answer", answered, seconds=120)
+    return ran.code, json.JSONDecoder().raw_decode(ran.out)[0]
+
+
+def start(machine, kind):
+    with open(f"{machine.host}/{kind}.toml", "w") as file:
+        file.write(f'[machine]\nkind = "{kind}"\n')
+    machine.start("outlived", "--config", f"/host/{kind}.toml", "--runtime-dir", RUNTIME,
+                  "--state-dir", RUNTIME, output="/outlived.log")
+    return status(machine)
+
+
+def stop(machine, told):
+    """Ends outlived; the keeper ends as its last one."""
+    machine.signal(told["pid_keeper"], signal.SIGTERM)
+
+    def gone():
+        machine.run("kernel-memfd")  # PID 1 buries the dead with it
+        try:
+            machine.read(f"/proc/{told['pid_keeper']}/comm")
+            return False
+        except Failed:
+            return True
+    wait_for("outlived's end", gone, seconds=120)
+
+
+def test(machine):
+    for program in ("outlive", "outlived", "kernel-memfd"):
+        machine.offer(machine.program(program))
+    code, told = start(machine, "auto")
+    equal((code, told["machine"]), (0, "kernel"), "auto on a kernel with LUO")
+    taken = machine.run("kernel-memfd", "check")
+    equal(taken.code, 1, "opening the device while outlived has it")
+    contains(taken.out, "EBUSY", "why")
+    machine.signal(told["pid_worker"], signal.SIGKILL)
+    again = wait_for("another worker", lambda: (
+        lambda new: new if new["pid_worker"] != told["pid_worker"] else None)(status(machine)[1]))
+    equal(again["machine"], "kernel", "after a death of the worker")
+    contains(machine.run("kernel-memfd", "check").out, "EBUSY", "it is still outlived's")
+    stop(machine, told)
+
+    code, told = start(machine, "process")
+    equal((code, told["machine"]), (0, "process: [machine] kind"), "process")
+    contains(machine.run("kernel-memfd", "check").out, "RETRIEVE_SESSION", "the device is free")
+    stop(machine, told)
+
+    machine.must("kernel-memfd", "hold")
+    code, told = start(machine, "auto")
+    equal(code, 0, "auto while somebody else has the device")
+    contains(told["machine"], "(EBUSY): pid ", "who has it")
+    contains(told["machine"], "(kernel-memfd)", "who has it")
+    stop(machine, told)
+    code, told = start(machine, "kernel")
+    equal(code, 78, "kernel while somebody else has the device")
+    contains(told["refused"], "(kernel-memfd)", "who has it")
+
+
+main(test)
