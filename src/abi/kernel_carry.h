@@ -28,8 +28,9 @@ struct [[gnu::packed]] CarryHeader {
   char compatible[32];
   uint64_t count;
   uint64_t written_ns;  // CLOCK_REALTIME, just before reboot(2)
+  uint64_t steady_ns;   // outlived's own clock then (Clock::steady_ns), which goes on
 };
-static_assert(sizeof(CarryHeader) == 48);
+static_assert(sizeof(CarryHeader) == 56);
 
 struct [[gnu::packed]] CarryFile {
   uint64_t id;     // of its record

@@ -10,6 +10,7 @@
 #include <linux/kexec.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/kexec_plan.h"
+#include "cli/kexec_target.h"
 #include "cli/verbs.h"
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
@@ -36,6 +38,7 @@ struct KexecOptions {
   std::string cmdline;
   bool reuse_cmdline = false;
   bool dry_run = false;
+  bool trust_kernel = false;
   std::string policy = "fail";
 };
 
@@ -43,15 +46,30 @@ constexpr timespec kPause{0, 5'000'000};            // between two questions
 constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
 constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
 
+Result<std::string> next_cmdline(const KexecOptions& options) {
+  if (!options.reuse_cmdline) return options.cmdline;
+  std::string line = TRY(sys::read_file("/proc/cmdline"));
+  while (line.ends_with('\n')) line.pop_back();
+  return line;
+}
+
+// Why it might lose everything (kexec_target.h); nullopt: it won't.
+Result<std::optional<std::string>> doubt_about(const KexecOptions& options) {
+  if (options.trust_kernel) return std::optional<std::string>();
+  const UniqueFd image = TRY(sys::open(options.kernel, O_RDONLY));
+  const std::string version = TRY(version_of_image(image));
+  const std::string cmdline = TRY(next_cmdline(options));
+  const std::string running = TRY(sys::read_file("/proc/cmdline"));
+  utsname name{};
+  if (::uname(&name) != 0) return fail_errno("uname");
+  return why_not_target(version, cmdline, running, name.release, name.version);
+}
+
 // The kernel to come; unloaded unless it is booted.
 class LoadedKernel {
  public:
   static Result<LoadedKernel> load(const KexecOptions& options) {
-    std::string cmdline = options.cmdline;
-    if (options.reuse_cmdline) {
-      cmdline = TRY(sys::read_file("/proc/cmdline"));
-      while (cmdline.ends_with('\n')) cmdline.pop_back();
-    }
+    const std::string cmdline = TRY(next_cmdline(options));
     const UniqueFd image = TRY(sys::open(options.kernel, O_RDONLY));
     UniqueFd initrd;
     unsigned long flags = options.initrd.empty() ? KEXEC_FILE_NO_INITRAMFS : 0ul;
@@ -82,6 +100,13 @@ class Kexec {
     TRY(read(looked));
     const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
+    if (const auto doubt = TRY(doubt_about(options_))) {
+      cli_.warn(
+          fmt::format("{}: {}. What crosses might be lost there: nothing is done. "
+                      "--trust-kernel: whoever says it knows better",
+                      options_.kernel, *doubt));
+      return kExitWouldLose;
+    }
     const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
     TRY(preserve());
     ::sync();
@@ -103,6 +128,7 @@ class Kexec {
     Fields f(reply);
     pid_ = static_cast<pid_t>(f.number("pid"));
     device_ = static_cast<int>(f.number("liveupdate_fd"));
+    take_over_steady_offset(f.number("steady_offset_ns"));
     const auto fd = static_cast<int>(f.number("arena_fd"));
     TRY(f.check());
     return machine::foreign_fd(pid_, fd);
@@ -184,12 +210,23 @@ class Kexec {
       facts.push_back(one);
     }
     TRY(kho::copy_into(arena, carry_->image()));
-    TRY(carry_->write(facts, system_clock().realtime_ns()));
+    TRY(carry_->write(facts, system_clock()));
     if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
       return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
     }
+    TRY(still_frozen());
     ::reboot(RB_KEXEC);
     return fail_errno("reboot into the next kernel");
+  }
+
+  // Not where a worker of outlived died meanwhile: the next one has cancelled, and serves.
+  Status still_frozen() {
+    const Json reply = TRY(ask("check"));
+    Fields f(reply);
+    const bool frozen = f.flag("frozen");
+    TRY(f.check());
+    if (frozen) return {};
+    return fail(ECANCELED, "outlived has cancelled it meanwhile: everything serves");
   }
 
   Cli& cli_;
@@ -226,6 +263,8 @@ void add_kexec(CLI::App& app, Cli& cli) {
   verb->add_option("--policy", options->policy,
                    "What becomes of files that can't cross: fail (nothing is done), skip")
       ->type_name("POLICY");
+  verb->add_flag("--trust-kernel", options->trust_kernel,
+                 "Also another kernel than the running one: it takes over what this one hands on");
   verb->add_flag("--dry-run", options->dry_run, "Only say what would cross and be lost");
   add_json_option(*verb, cli);
   verb->footer(R"(
@@ -234,6 +273,10 @@ status: machine kernel). Files are preserved with the kernel while everything se
 service is asked, and one that says no cancels it for all (exit code 3). So does any failure, also of
 the last step: everything serves again. The next outlived is started by the next kernel's init; it
 adopts what came.
+
+A kernel that takes nothing over would lose everything, so IMAGE has to be the running kernel's, with
+its kho= and liveupdate= on the command line, or else it is refused (exit code 4). --trust-kernel says
+that another one has the Live Update Orchestrator, too, and reads what this one writes.
 
 Examples:
   outlive kexec --dry-run

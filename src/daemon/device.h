@@ -67,6 +67,7 @@ class Device {
   uint64_t next_resume_ns() const;
   // Nobody's request is read before this time; 0: from now on. (CLOCK_MONOTONIC)
   void pause_until(uint64_t ns) { paused_until_ns_ = ns; }
+  bool is_paused() const { return paused_until_ns_ != 0; }
   // What waits for descriptors in flight to arrive, and what failed for want of memory, is tried
   // again; is_starved(): every 20 ms.
   void tick();

@@ -140,11 +140,17 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival) {
 
 Result<UniqueFd> take_arrival(BorrowedFd device) {
   const machine::RaisedFdLimit raised;
-  std::optional<machine::Arrival> arrival = TRY(machine::Arrival::open(device));
+  // To the end of this process if it can't be read: it is held, and not closed by a worker that
+  // serves nobody.
+  static std::optional<machine::Arrival> arrival;
+  arrival = TRY(machine::Arrival::claim(device));
   if (!arrival) return UniqueFd();
+  TRY(arrival->read());
+  take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
   UniqueFd arena = TRY(whole_arena(arrival->image()));
   TRY(settle(arena, *arrival));
   TRY(arrival->finish());
+  arrival.reset();
   return arena;
 }
 

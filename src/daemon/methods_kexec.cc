@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/sys.h"
 #include "daemon/device.h"
 #include "daemon/host_update.h"
@@ -34,22 +35,24 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   luo::Updates& updates = parts_.core.updates();
   std::vector<abi::UpdateSlot*> list = updates.all_of_request(request.words);
   bool frozen = false;
-  if (action == "begin") {
+  if (action == "begin" || action == "check") {
     luo::Updates::HostOptions options{.scope = luo::Scope::kKernel};
     std::ranges::copy(request.words, options.request_id);
-    if (list.empty()) list = TRY(updates.begin_host(options));
+    if (list.empty() && action == "begin") list = TRY(updates.begin_host(options));
     frozen = std::ranges::all_of(list, [](const abi::UpdateSlot* update) {
       return update->step == static_cast<uint64_t>(abi::UpdateStep::kOffer);
     });
+    // A worker that came after the one that was told to pause serves.
+    if (action == "check") frozen = frozen && device_.is_paused();
     if (frozen) device_.pause_until(parts_.now() + kPauseNs);
   } else if (action == "cancel") {
     if (!list.empty()) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
     device_.pause_until(0);
   } else if (action != "look") {
-    return wire::bad_param("action", "look, begin or cancel is expected");
+    return wire::bad_param("action", "look, begin, check or cancel is expected");
   }
-  saved_.reset();
-  if (action == "look" || frozen) {
+  if (action != "check") saved_.reset();
+  if (action == "look" || (action == "begin" && frozen)) {
     saved_ = TRY(kho::private_copy(parts_.arena.file()));
     TRY(sys::add_seals(saved_, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
   }
@@ -58,6 +61,7 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   return std::optional(Json{{"frozen", frozen},
                             {"pid", ::getpid()},
                             {"liveupdate_fd", device},
+                            {"steady_offset_ns", steady_offset_ns()},
                             {"arena_fd", saved_.valid() ? Json(saved_.get()) : Json()},
                             {"services", std::move(services)}});
 }

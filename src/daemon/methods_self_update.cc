@@ -1,6 +1,7 @@
 // UpdateOutlived and FinalizeFormat: outlived's own replacement.
 #include <unistd.h>
 
+#include "daemon/device.h"
 #include "daemon/host_update.h"
 #include "daemon/ledger.h"
 #include "daemon/methods.h"
@@ -24,6 +25,9 @@ Result<std::optional<Json>> Methods::update_outlived(const luo::Caller& caller,
   }
   if (!self.is_current(request) && parts_.host_update->under_way()) {
     return fail(EBUSY, "an update of the host is going on, and with it one of outlived");
+  }
+  if (!self.is_current(request) && device_.is_paused()) {
+    return fail(EBUSY, "a kexec is going on: what is frozen for it would be served again");
   }
   if (!self.is_current(request)) TRY(self.begin(request, call.binary, call.force));
   return std::optional<Json>();

@@ -3,6 +3,7 @@
     from case import main
     def test(machine): ...
     main(test)                 # python3 thing.py BIN_DIR; exit 0 passed, 77 skipped, 1 failed
+    main(test, memory="2G")    # and what else machine.Machine takes
 """
 
 import os
@@ -45,7 +46,7 @@ def run(test, machine):
         machine.close()
 
 
-def main(test):
+def main(test, **options):
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} BIN_DIR")
     signal.signal(signal.SIGTERM, stop)
@@ -54,5 +55,5 @@ def main(test):
         print(f"skipped: {'no ' + QEMU if kernel else 'no kernel: make test-kernel builds it'}")
         sys.exit(SKIPPED)
     with tempfile.TemporaryDirectory(prefix="outlive-kernel-") as folder:
-        code = run(test, Machine(kernel, folder, sys.argv[1]))
+        code = run(test, Machine(kernel, folder, sys.argv[1], **options))
     sys.exit(code)

@@ -24,12 +24,16 @@ def status(machine):
 
 
 def start(machine, *arguments):
-    """As init does it: with the services of its configuration."""
+    """With the service that counts."""
     command = ", ".join(f'"{word}"' for word in ("/host/kernel-counter", *arguments))
+    return run_outlived(machine, f"[services.counter]\ncommand = [{command}]\n")
+
+
+def run_outlived(machine, services):
+    """As init does it: with the services of its configuration."""
     with open(f"{machine.host}/outlive.toml", "w") as file:
         file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n'
-                   f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n'
-                   f'[services.counter]\ncommand = [{command}]\n')
+                   f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
     machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
                   "--state-dir", RUNTIME, output="/outlived.log")
     return status(machine)
@@ -54,8 +58,8 @@ def kexec(machine, *options, kernel="/host/kernel"):
                    f"{line} outlive.stage={machine.stage + 1}", *options)
 
 
-def cross(machine, *options):
-    """Through the kexec, and outlived is started again."""
+def cross(machine, *options, again=start):
+    """Through the kexec, and outlived is started again, by `again`."""
     line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
     machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
                 "/host/kernel", "--initrd", "/host/initrd", "--cmdline",
@@ -70,7 +74,7 @@ def cross(machine, *options):
         text += machine.take(int(value), end, text)
     equal(int(value), machine.stage + 1, "the stage of the kernel that has started")
     machine.stage += 1
-    return start(machine)
+    return again(machine)
 
 
 def counted(line):

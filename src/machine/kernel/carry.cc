@@ -70,11 +70,14 @@ Status Carry::reserve(uint64_t image_bytes, size_t files) {
   return own_.preserve(notes_, abi::kCarryFiles);
 }
 
-Status Carry::write(std::span<const abi::CarryFile> files, uint64_t realtime_ns) {
+Status Carry::write(std::span<const abi::CarryFile> files, const Clock& clock) {
   if (files.size() > room_) {
     return fail(ENOSPC, "{} files, and room for {} was reserved", files.size(), room_);
   }
-  abi::CarryHeader header{.compatible = {}, .count = files.size(), .written_ns = realtime_ns};
+  abi::CarryHeader header{.compatible = {},
+                          .count = files.size(),
+                          .written_ns = clock.realtime_ns(),
+                          .steady_ns = clock.steady_ns()};
   memcpy(header.compatible, abi::kCarryCompatible, sizeof abi::kCarryCompatible);
   TRY(write_at(notes_, std::as_bytes(files), sizeof header));
   return write_at(notes_, std::as_bytes(std::span(&header, 1)), 0);
@@ -109,15 +112,17 @@ Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
   return sys::add_seals(file, missing);
 }
 
-Result<std::optional<Arrival>> Arrival::open(BorrowedFd device) {
+Result<std::optional<Arrival>> Arrival::claim(BorrowedFd device) {
   Result<KernelSession> own = retrieve_session(device, abi::kCarrySession);
   if (!own && own.error().code == ENOENT) return std::optional<Arrival>();
   if (!own) return own.take_error();
-  Arrival arrival(device, own.take());
-  arrival.image_ = TRY(arrival.own_.retrieve(abi::kCarryArena).context("the arena"));
-  const UniqueFd notes = TRY(arrival.own_.retrieve(abi::kCarryFiles).context("the notes"));
-  TRY(arrival.read_notes(notes));
-  return std::optional(std::move(arrival));
+  return std::optional(Arrival(device, own.take()));
+}
+
+Status Arrival::read() {
+  image_ = TRY(own_.retrieve(abi::kCarryArena).context("the arena"));
+  const UniqueFd notes = TRY(own_.retrieve(abi::kCarryFiles).context("the notes"));
+  return read_notes(notes);
 }
 
 Status Arrival::read_notes(BorrowedFd notes) {
@@ -138,6 +143,13 @@ Status Arrival::read_notes(BorrowedFd notes) {
     files_[one.id] = one;
   }
   return {};
+}
+
+uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
+  const uint64_t now = clock.realtime_ns();
+  const uint64_t gone = now > header_.written_ns ? now - header_.written_ns : 0;  // it was set back
+  const uint64_t boottime = clock.steady_ns() - ::outlive::steady_offset_ns();
+  return header_.steady_ns + gone - boottime;
 }
 
 Result<UniqueFd> Arrival::file(uint64_t session, uint64_t token) {

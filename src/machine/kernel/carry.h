@@ -2,7 +2,7 @@
 // Arrival on the other.
 //
 // Happy path:   Carry::begin -> add() for each file, reserve() -> (everything is frozen) -> write()
-//               -> reboot(2) -> Arrival::open -> arena(), file() for each -> finish()
+//               -> reboot(2) -> Arrival::claim, read() -> image(), file() for each -> finish()
 // Unhappy path: a Carry that is destroyed before the reboot gives everything up again: cancelled.
 //               Nothing is preserved by write(): that is never done in the blackout.
 #pragma once
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "abi/kernel_carry.h"
+#include "base/clock.h"
 #include "machine/kernel/liveupdate_device.h"
 
 namespace outlive::machine {
@@ -27,7 +28,7 @@ class Carry {
   // Where the image goes: a file of that many bytes, zeros.
   BorrowedFd image() const { return image_; }
   // ENOSPC: more than was reserved.
-  Status write(std::span<const abi::CarryFile> files, uint64_t realtime_ns);
+  Status write(std::span<const abi::CarryFile> files, const Clock& clock);
 
  private:
   Carry(UniqueFd device, KernelSession own) : device_(std::move(device)), own_(std::move(own)) {}
@@ -47,11 +48,16 @@ Status restore_facts(const abi::CarryFile& facts, BorrowedFd file);
 
 class Arrival {
  public:
-  // nullopt: nothing of outlived's came from the kernel before. EPROTO, EUCLEAN, or the kernel's
-  // error: something did, and it can't be read.
-  static Result<std::optional<Arrival>> open(BorrowedFd device);
+  // nullopt: nothing of outlived's came from the kernel before. From here on it is there only as
+  // long as this object is: the kernel finishes what is closed, and drops what nobody retrieved.
+  static Result<std::optional<Arrival>> claim(BorrowedFd device);
+  // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
+  Status read();
   BorrowedFd image() const { return image_; }
   uint64_t written_ns() const { return header_.written_ns; }
+  // What its steady clock adds to CLOCK_BOOTTIME of this kernel: it goes on with the realtime that
+  // has gone by since.
+  uint64_t steady_offset_ns(const Clock& clock) const;
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
   // ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t session, uint64_t token);
