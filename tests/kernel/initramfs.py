@@ -1,8 +1,13 @@
 """Writes an initramfs: an archive in cpio's "newc" format (the kernel's
 Documentation/driver-api/early-userspace/buffer-format), with nothing in it but what is told."""
 
+import os
+import stat
+
 FOLDER = 0o040755
 PROGRAM = 0o100755
+TEXT = 0o100644
+LINK = 0o120777
 
 
 def entry(number, name, mode, content):
@@ -13,7 +18,28 @@ def entry(number, name, mode, content):
     return b"".join(part + bytes(-len(part) % 4) for part in (head, content))
 
 
+def archive(entries):
+    """The bytes of an initramfs with `entries`: (name, mode, content), a folder before what is in it."""
+    entries = [*entries, ("TRAILER!!!", 0, b"")]
+    return b"".join(entry(number, *one) for number, one in enumerate(entries, 1))
+
+
 def pack(init):
     """The bytes of an initramfs that has `init`, a static program, as PID 1."""
-    entries = [("dev", FOLDER, b""), ("init", PROGRAM, init), ("TRAILER!!!", 0, b"")]
-    return b"".join(entry(number, *one) for number, one in enumerate(entries, 1))
+    return archive([("dev", FOLDER, b""), ("init", PROGRAM, init)])
+
+
+def tree(top):
+    """The entries of a folder of ours: its folders, links and files, all of them root's."""
+    for folder, folders, files in os.walk(top):
+        for name in sorted(folders + files):
+            path = os.path.join(folder, name)
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                content = os.readlink(path).encode()
+            elif stat.S_ISREG(mode):
+                with open(path, "rb") as file:
+                    content = file.read()
+            else:
+                content = b""
+            yield os.path.relpath(path, top), mode, content

@@ -35,6 +35,10 @@ COMMAND_LINE = "console=ttyS0 kho=on liveupdate=on panic=-1 no_timer_check quiet
 PR_SET_PDEATHSIG = 1
 
 
+class Missing(Exception):
+    """Something that the machine needs isn't on this host: the test is skipped."""
+
+
 class Ran:
     """How a program ended: its exit code, or minus the signal's number; and what it said."""
 
@@ -49,12 +53,13 @@ def die_with_parent():
 
 
 class Machine:
-    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE):
+    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=()):
         self.kernel = kernel
         self.folder = folder
         self.bin = bin_dir
         self.memory = memory
         self.life = life
+        self.more = more
         self.host = os.path.join(folder, "host")
         self.console = os.path.join(folder, "console.log")
         self.stage = 0
@@ -69,9 +74,8 @@ class Machine:
         os.makedirs(self.host)
         # The next kernel finds both there again, after any number of kexecs.
         self.offer(os.path.join(self.kernel, "bzImage"), "kernel")
-        with open(self.program("kernel-guest"), "rb") as guest, \
-                open(os.path.join(self.host, "initrd"), "wb") as initrd:
-            initrd.write(initramfs.pack(guest.read()))
+        with open(os.path.join(self.host, "initrd"), "wb") as initrd:
+            initrd.write(self.initrd())
         self.line, theirs = socket.socketpair()
         self.end = time.monotonic() + self.life
         with theirs:
@@ -79,6 +83,10 @@ class Machine:
                                             pass_fds=(theirs.fileno(),), preexec_fn=die_with_parent)
         self.wait_ready(1)
         return self
+
+    def initrd(self):
+        with open(self.program("kernel-guest"), "rb") as guest:
+            return initramfs.pack(guest.read())
 
     def command(self, line):
         return [
@@ -90,7 +98,7 @@ class Machine:
             "-device", "virtserialport,chardev=line,name=outlive.guest",
             "-virtfs", f"local,path={self.host},mount_tag=host,security_model=none,readonly=on",
             "-kernel", f"{self.host}/kernel", "-initrd", f"{self.host}/initrd",
-            "-append", COMMAND_LINE]
+            "-append", " ".join((COMMAND_LINE, *self.more))]
 
     def power_off(self):
         """An orderly end; QEMU's exit code counts."""
@@ -130,7 +138,8 @@ class Machine:
         shutil.copy(path, target)
 
     def run(self, program, *arguments, timeout=PATIENCE):
-        words = ("run", f"/host/{program}", *arguments)
+        # An absolute path stays one: a program that the machine has itself.
+        words = ("run", os.path.join("/host", program), *arguments)
         return Ran(words[1:], *self.request(words, timeout))
 
     def must(self, program, *arguments, timeout=PATIENCE):

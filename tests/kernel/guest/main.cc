@@ -1,6 +1,7 @@
 // PID 1 of the machine that tests/kernel/machine.py boots: mounts what programs expect, and does
 // what it is told over a virtio port. There is no shell and nothing else in the initramfs; programs
-// come from the host's folder, seen as /host.
+// come from the host's folder, seen as /host. Where a service manager is PID 1 it is a service, and
+// mounts only that folder.
 //
 //   run PROGRAM [ARG...]   start OUTPUT PROGRAM [ARG...]   signal PID NUMBER   read PATH
 //   kexec KERNEL INITRD   poweroff
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <span>
 
 #include "base/sys.h"
 #include "channel.h"
@@ -26,6 +28,7 @@ struct Mount {
   const char* options;
 };
 constexpr Mount kMounts[] = {
+    // the host's folder is the last
     {"dev", "/dev", "devtmpfs", ""},
     {"proc", "/proc", "proc", ""},
     {"sys", "/sys", "sysfs", ""},
@@ -35,7 +38,7 @@ constexpr Mount kMounts[] = {
 };
 
 Status mount_all() {
-  for (const Mount& one : kMounts) {
+  for (const Mount& one : std::span(kMounts).last(getpid() == 1 ? std::size(kMounts) : 1)) {
     if (::mkdir(one.target, 0755) != 0 && errno != EEXIST) return fail_errno(one.target);
     if (::mount(one.source, one.target, one.type, 0, one.options) != 0) {
       return fail_errno(fmt::format("mount {}", one.target));

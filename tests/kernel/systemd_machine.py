@@ -1,0 +1,78 @@
+"""The virtual machine with a real systemd as PID 1, and outlived installed in it.
+
+    main(test, SystemdMachine)          # as in case.py
+    machine.systemctl("start", "outlived")
+    machine.show("MainPID")             # a property of outlived.service, as text
+
+systemd and what it needs are Debian's packages (build-systemd.sh), in an initramfs that stays the root.
+The guest's program is a service there. outlived's unit is the one that is installed, unchanged.
+"""
+
+import os
+import subprocess
+
+import initramfs
+from harness import check
+from machine import Machine, Missing
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UNIT = os.path.join(HERE, "..", "..", "packaging", "outlived.service")
+
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+    "etc/hostname": "guest\n",
+    # What services say goes to the kernel's log, and so to the console, which a failure shows.
+    "etc/systemd/system.conf":
+        "[Manager]\nDefaultStandardOutput=kmsg\nDefaultStandardError=kmsg\nLogTarget=kmsg\n",
+    "etc/systemd/system/default.target":
+        "[Unit]\nRequires=basic.target guest.service\nAfter=basic.target\nAllowIsolate=yes\n",
+    "etc/systemd/system/guest.service":
+        "[Service]\nType=exec\nExecStart=/usr/bin/kernel-guest\nKillMode=process\n",
+}
+
+
+def find_tree():
+    """The folder with the packages' files; None: nobody has fetched them."""
+    done = subprocess.run([os.path.join(HERE, "build-systemd.sh"), "--cached"], text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    return os.path.join(done.stdout.strip(), "tree") if done.returncode == 0 else None
+
+
+class SystemdMachine(Machine):
+    def __init__(self, *arguments):
+        super().__init__(*arguments, more=("printk.devkmsg=on", "loglevel=7"))
+        self.tree = find_tree()
+        if not self.tree:
+            raise Missing("no systemd for the machine: make test-kernel fetches it")
+
+    def initrd(self):
+        entries = list(initramfs.tree(self.tree))
+        for name in ("outlived", "outlive", "kernel-guest", "kernel-session"):
+            entries.append((f"usr/bin/{name}", initramfs.PROGRAM, self.stripped(name)))
+        with open(UNIT) as unit:
+            text = unit.read().replace("@BINDIR@", "/usr/bin")
+        check("@" not in text, "the unit has nothing that isn't filled in")
+        for name, content in {**FILES, "usr/lib/systemd/system/outlived.service": text}.items():
+            entries.append((name, initramfs.TEXT, content.encode()))
+        return initramfs.archive(entries)
+
+    def stripped(self, name):
+        """A program as a package has it."""
+        small = os.path.join(self.folder, name)
+        subprocess.run(["strip", "-o", small, self.program(name)], check=True)
+        with open(small, "rb") as file:
+            return file.read()
+
+    # ---- what a test asks for -------------------------------------------------------------------
+
+    def systemctl(self, *words):
+        return self.must("/usr/bin/systemctl", *words)
+
+    def show(self, *names):
+        """Properties of outlived.service, in the order of their names here."""
+        text = self.systemctl("show", "outlived", f"--property={','.join(names)}")
+        values = dict(line.split("=", 1) for line in text.splitlines())
+        found = [values[name] for name in names]
+        return found[0] if len(names) == 1 else found
