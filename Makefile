@@ -90,7 +90,6 @@ self-updates:
 abi-diff:
 	@scripts/deps.sh build kernel
 	@tests/kernel/build-kernel.sh >/dev/null
-	@tests/kernel/build-systemd.sh >/dev/null || echo 'no systemd for the machine: kernel.systemd is skipped'
 	@scripts/build.sh kernel_programs
 	@python3 -B tests/abi/abi_diff.py $(BUILD)/bin $(if $(SEED),--seed $(SEED)) $(if $(REQUESTS),--requests $(REQUESTS))
 
