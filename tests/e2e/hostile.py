@@ -8,7 +8,7 @@ every way it can (floods.py), while the other one's latency is measured: alone, 
 
 The ratio that is bounded is the one to a bare server that lives through the same attack: the least
 that anybody can do. The ratio to who is alone is printed, beside that of the bare server: no server
-can keep a hostile user from taking processors, and on two of them the bare one misses 2, too.
+can keep a hostile user from taking processors.
 """
 
 import errno

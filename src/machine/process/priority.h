@@ -4,7 +4,8 @@
 // requests may cost is bounded elsewhere (daemon/throttle.h).
 //
 // Nice values (sched(7)), relative to what outlived was started with: needs CAP_SYS_NICE or
-// RLIMIT_NICE, and is left as it is without.
+// RLIMIT_NICE, and is left as it is without. They count among processes of one group: where
+// kernel.sched_autogroup_enabled is 1 and no cgroup's weight counts instead, that is a session.
 #pragma once
 
 namespace outlive::machine {
