@@ -106,7 +106,7 @@ std::optional<std::string> answer(const HoldInput& input, BinaryAsker& asker, Cl
                                {"runtime_dir", input.runtime.path},
                                {"version", OUTLIVE_VERSION},
                                {"pid_keeper", control.keeper_pid()},
-                               {"pid_worker", control.worker_pid()},
+                               {"pid_worker", ::getpid()},
                                {"pid_spare", control.spare_pid()},
                                {"worker_deaths", control.block().worker_deaths},
                                {"self_updates", control.block().takeover.updates},

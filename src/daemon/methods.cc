@@ -1,6 +1,7 @@
 #include "daemon/methods.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include "abi/orchestrator_varlink.h"
 #include "base/fault.h"
@@ -166,7 +167,7 @@ Result<std::optional<Json>> Methods::status(const luo::Caller& caller, const Jso
       {"runtime_dir", parts_.runtime.path},
       {"version", OUTLIVE_VERSION},
       {"pid_keeper", control.keeper_pid()},
-      {"pid_worker", control.worker_pid()},
+      {"pid_worker", ::getpid()},  // the keeper writes it down a moment after we have begun
       {"pid_spare", control.spare_pid()},
       {"worker_deaths", control.block().worker_deaths},
       {"format", parts_.records().format().compatible()},

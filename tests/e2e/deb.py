@@ -226,6 +226,7 @@ def held_one():
     status = daemon.status()
     while not status["held"]:
         deaths = status["worker_deaths"]
+        check(status["pid_worker"] > 0, "a pid: 0 would be everybody of our process group")
         os.kill(status["pid_worker"], signal.SIGSEGV)
         wait_for("the next worker", lambda: daemon.status()["worker_deaths"] > deaths)
         status = daemon.status()
