@@ -12,6 +12,12 @@ from killed import Load
 TIMEOUT = "[limits]\nworker-timeout-ms = 2000\n"
 
 
+def has_spare(world):
+    """One that lives: the number of one that has just died is there until the keeper has seen it."""
+    spare = world.status()["pid_spare"]
+    return spare > 0 and is_alive(spare)
+
+
 def stop(world, loads, pid):
     """Stops it; returns when it is gone, and work went on after it."""
     world.kill(pid, signal.SIGSTOP)
@@ -21,7 +27,7 @@ def stop(world, loads, pid):
         load.rounds > rounds or load.failure for load, rounds in zip(loads, before)))
     for load in loads:
         load.check()
-    wait_for("the three to be there", lambda: world.status()["pid_spare"] > 0)
+    wait_for("the three to be there", lambda: has_spare(world))
 
 
 def closer_of(worker):
