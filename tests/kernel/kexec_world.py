@@ -15,12 +15,16 @@ def outlive(machine, *words):
     return machine.run("outlive", "--runtime-dir", RUNTIME, *words)
 
 
-def status(machine):
-    def answered():
+def answered(machine):
+    """`outlive status --json`, once outlived answers."""
+    def answer():
         ran = outlive(machine, "status", "--json")
         return ran if ran.out.startswith("{") else None
-    ran = wait_for("outlived to answer", answered, seconds=120)
-    return json.JSONDecoder().raw_decode(ran.out)[0]
+    return wait_for("outlived to answer", answer, seconds=120)
+
+
+def status(machine):
+    return json.JSONDecoder().raw_decode(answered(machine).out)[0]
 
 
 def start(machine, *arguments):

@@ -6,20 +6,11 @@ import signal
 
 from case import main
 from harness import Failed, contains, equal, wait_for
-
-RUNTIME = "/run-outlive"
-
-
-def outlive(machine, *words):
-    return machine.run("outlive", "--runtime-dir", RUNTIME, *words)
-
+from kexec_world import RUNTIME, answered, outlive
 
 def status(machine):
     """Once it answers: the exit code, and what `outlive status` says."""
-    def answered():
-        ran = outlive(machine, "status", "--json")
-        return ran if ran.out.startswith("{") else None
-    ran = wait_for("outlived to answer", answered, seconds=120)
+    ran = answered(machine)
     return ran.code, json.JSONDecoder().raw_decode(ran.out)[0]
 
 
