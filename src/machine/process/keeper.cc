@@ -53,6 +53,7 @@ Status KeeperProcess::set_up() {
 Status KeeperProcess::set_up_taken_over() {
   if (!takeover_.undecided()) return fail(EPROTO, "no takeover is going on");
   entered_ = takeover_.number();
+  old_spare_ = control_.spare_pid();
   ::prctl(PR_SET_NAME, "outlived");
   TRY(grow_fd_table(options_.fd_limit));
   launcher_.emplace(control_, LaunchWindow::inherit(control_));
@@ -214,6 +215,7 @@ void KeeperProcess::end_everything() {
     for (const Stranger& stranger : list_strangers(control_)) {
       left += kill_stranger(control_, stranger.pid) ? 1 : 0;
     }
+    left += kill_old_spare() ? 1 : 0;
     if (left == 0) break;
     wait(10);
     read_signals();

@@ -78,6 +78,9 @@ class KeeperProcess {
   std::vector<BorrowedFd> own_fds() const;
   Status let_cross();
   void settle_commit();
+  // The spare of the table before, once the takeover is decided: until it is gone that table is
+  // open, with all that clients believe closed. False: it is.
+  bool kill_old_spare();
   // A worker's end: true: it has to do with a takeover, and is dealt with.
   bool takeover_took(const ChildExit& exit);
   bool faulty(const ChildExit& exit);
@@ -100,6 +103,7 @@ class KeeperProcess {
   Reaper reaper_;
   Takeover takeover_;
   uint64_t entered_ = 0;  // number of the takeover by which this binary came; 0: started
+  pid_t old_spare_ = 0;   // of the table before; our child, unless another keeper made us
   std::string nonce_;     // of the rehearsal that goes on
   std::string heard_;     // from it
   HeartbeatWatch heartbeat_;

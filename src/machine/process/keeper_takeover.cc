@@ -322,7 +322,21 @@ void KeeperProcess::settle_commit() {
   store_word(control_.block().hold, uint64_t{0});
   store_word(block.committed, takeover_.number());
   takeover_.move(State::kCommitted, State::kIdle);
+  kill_old_spare();
   control_.wake_worker();
+}
+
+bool KeeperProcess::kill_old_spare() {
+  siginfo_t info{};
+  // Only a child that nobody has waited for: its number is nobody else's.
+  if (old_spare_ == 0 ||
+      ::waitid(P_PID, static_cast<id_t>(old_spare_), &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+      info.si_pid == old_spare_) {
+    old_spare_ = 0;
+    return false;
+  }
+  ::kill(old_spare_, SIGKILL);
+  return true;
 }
 
 }  // namespace outlive::machine
