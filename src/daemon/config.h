@@ -49,7 +49,7 @@ struct Config {
   uint64_t worker_timeout = 10'000'000'000;    // ns
   uint64_t lookup_timeout_ns = 5'000'000'000;  // of a path that a client gives
   bool confine = true;                         // [worker] confine
-  uint64_t worker_share = 10;  // percent of its time that one user may have among others
+  uint64_t worker_share = 5;  // percent of its time that one user may have among others
   uint64_t lease_ns = 86'400'000'000'000;     // of sessions that nobody holds; 0: for ever
   uint64_t control_connections = 256;         // of all users
   uint64_t control_connections_per_uid = 32;  // not of operators

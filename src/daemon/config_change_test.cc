@@ -125,7 +125,7 @@ const std::map<std::string, std::string> kOthers = {
     {"[limits] arena-bytes-per-uid", R"("2M")"},
     {"[limits] control-connections", "9"},
     {"[limits] control-connections-per-uid", "5"},
-    {"[limits] worker-share-per-uid", "5"},
+    {"[limits] worker-share-per-uid", "7"},
     {"[quota.1000] sessions", "5"},
     {"[quota.1000] files", "5"},
     {"[quota.1000] connections", "5"},

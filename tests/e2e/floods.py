@@ -19,7 +19,8 @@ from protocol import (
 
 
 def as_user(uid, function, *arguments, groups=()):
-    """Runs it in a process of that user; a pid and the pipe with what it says at its end."""
+    """Runs it in a process of that user, in a session of its own, as after a login: where autogroups
+    are on, those share the processors. A pid and the pipe with what it says at its end."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid:
@@ -29,6 +30,7 @@ def as_user(uid, function, *arguments, groups=()):
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.close(reader)
+        os.setsid()
         os.setgroups(groups)
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
@@ -67,6 +69,7 @@ def start_bare(path):
         return pid
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.setsid()  # as outlived
         poll, clients = select.epoll(), {}
         poll.register(listener, select.EPOLLIN)
         while True:

@@ -12,6 +12,7 @@
 #include "machine/process/fd_table.h"
 #include "machine/process/keeper_process.h"
 #include "machine/process/launch.h"
+#include "machine/process/priority.h"
 
 namespace outlive::machine {
 
@@ -41,6 +42,7 @@ Status KeeperProcess::set_up() {
   // For all of outlived: who waits for it shall not wait for others' slices, too. EINVAL: whoever
   // started it chose another policy.
   static_cast<void>(set_time_slice(kShortTimeSliceNs));
+  let_session_go_ahead();
   store_word(block.keeper_pid, int64_t{::getpid()});
   // Before anyone is cloned: a pidfd opened by the spare itself could already be of somebody else.
   UniqueFd self = TRY(sys::pidfd_open(::getpid()));

@@ -45,5 +45,36 @@ TEST(Priority, TheWorkerGoesFirstAndNobodyElse) {
   EXPECT_EQ(nice_of(machine.control().keeper_pid()), ours);
 }
 
+// What sched(7) says of the session; nothing where autogroups are switched off.
+std::optional<int> nice_of_session() {
+  const Result<std::string> text = sys::read_file("/proc/self/autogroup");
+  int nice = 0;
+  if (!text || sscanf(text->c_str(), "/autogroup-%*u nice %d", &nice) != 1) return std::nullopt;
+  return nice;
+}
+
+// In a process of its own: the nice value of the session that it is in then.
+int nice_after_going_ahead(bool in_own_session) {
+  const SharedMemory<std::atomic<int>> nice;
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    if (in_own_session) ::setsid();
+    let_session_go_ahead();
+    *nice = nice_of_session().value_or(99);
+    ::_exit(0);
+  }
+  EXPECT_EQ(::waitpid(pid, nullptr, 0), pid);
+  return *nice;
+}
+
+TEST(Priority, ASessionOfItsOwnGoesFirstAndNobodyElses) {
+  const std::optional<int> ours = nice_of_session();
+  if (!ours) GTEST_SKIP() << "no autogroups";
+  EXPECT_EQ(nice_after_going_ahead(false), *ours);
+  EXPECT_EQ(nice_of_session(), ours);
+  EXPECT_EQ(nice_after_going_ahead(true), allowed(-kAheadNice) ? -kAheadNice : 0);
+  EXPECT_EQ(nice_of_session(), ours);
+}
+
 }  // namespace
 }  // namespace outlive::machine
