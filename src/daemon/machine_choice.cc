@@ -1,7 +1,6 @@
 #include "daemon/machine_choice.h"
 
 #include "base/log.h"
-#include "daemon/kexec_arrival.h"
 #include "machine/kernel/device_refusal.h"
 #include "machine/kernel/liveupdate_device.h"
 
@@ -39,14 +38,6 @@ MachineChoice MachineChoice::inherit(const machine::Control& control) {
   choice.text = word != 0 ? "kernel" : "process: as before the update of outlived";
   if (word != 0) choice.device = BorrowedFd(static_cast<int>(word));
   return choice;
-}
-
-UniqueFd MachineChoice::arrival() {
-  if (!device.valid()) return {};
-  Result<UniqueFd> arena = take_arrival(device);
-  if (arena) return arena.take();
-  refused = fmt::format("what came through the kexec can't be read: {}", arena.error().text());
-  return {};
 }
 
 }  // namespace outlive::daemon

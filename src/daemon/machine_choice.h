@@ -19,9 +19,6 @@ struct MachineChoice {
   static MachineChoice make(const std::string& kind, const machine::Control& control);
   // Of a binary that takes over: the device of the one before.
   static MachineChoice inherit(const machine::Control& control);
-  // The arena that came through a kexec, if one did; else not valid. An arrival that can't be read
-  // is `refused`, and stays with the kernel.
-  UniqueFd arrival();
 
   BorrowedFd device;    // of the table; not valid: process
   std::string text;     // for people: "kernel", "process: REASON"

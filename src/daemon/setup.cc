@@ -107,7 +107,12 @@ Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
   setup.inherits = stored.arena.valid();
   UniqueFd arena = std::move(stored.arena);
   setup.machine = MachineChoice::make(config.machine, control);
-  if (!arena) arena = setup.machine.arrival();
+  // What may have come through a kexec is retrieved by a worker (kexec_arrival.h): nothing of it is
+  // before there is somebody to go on when who does it dies.
+  if (!arena && setup.machine.device.valid()) {
+    machine::store_word(control.block().arrival,
+                        static_cast<uint64_t>(abi::ArrivalState::kPending));
+  }
   if (!arena) arena = TRY(make_arena(config.arena_max));
   UniqueFd device = TRY(listen_again(stored.device_listener, setup.runtime.liveupdate_socket(),
                                      SOCK_SEQPACKET, 0666));

@@ -202,8 +202,8 @@ void Worker::enter_table() {
   abi::RecordsRoot& root = core_->records().root();
   if (block.table_epoch == 0) machine::store_word(block.table_epoch, root.fd_epoch + 1);
   if (root.fd_epoch == block.table_epoch) return;
-  const NewTableReport report =
-      enter_new_table(*core_, input_.inherited, block.table_epoch, system_clock());
+  const NewTableReport report = enter_new_table(*core_, input_.inherited, input_.inherited,
+                                                block.table_epoch, system_clock());
   machine::store_word(block.store_mark, root.committed);  // it is where all of it comes from
   log_notice(
       "taken over from the service manager's fd store: {} sessions, {} files ({} lost), {} "
@@ -461,6 +461,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     log_error("The incoming tree failed to initialize properly, disabling live update: {}",
               input.machine_refused);
     if (config.on_incoming_failure != "fresh") return refuse(input.machine_refused);
+    machine::store_word(context.control.block().arrival, uint64_t{0});
   }
   const EpochKept epoch(input.arena);
   auto worker = std::make_unique<Worker>(input, context);

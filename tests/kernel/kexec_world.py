@@ -27,20 +27,30 @@ def status(machine):
     return json.JSONDecoder().raw_decode(answered(machine).out)[0]
 
 
-def start(machine, *arguments):
+def start(machine, *arguments, environment=()):
     """With the service that counts."""
+    begin(machine, *arguments, environment=environment)
+    return status(machine)
+
+
+def begin(machine, *arguments, environment=()):
+    """The same, but it needn't answer yet."""
     command = ", ".join(f'"{word}"' for word in ("/host/kernel-counter", *arguments))
-    return run_outlived(machine, f"[services.counter]\ncommand = [{command}]\n")
+    launch_outlived(machine, f"[services.counter]\ncommand = [{command}]\n", environment)
 
 
 def run_outlived(machine, services):
     """As init does it: with the services of its configuration."""
+    launch_outlived(machine, services)
+    return status(machine)
+
+
+def launch_outlived(machine, services, environment=()):
     with open(f"{machine.host}/outlive.toml", "w") as file:
         file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n'
                    f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
     machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
-                  "--state-dir", RUNTIME, output="/outlived.log")
-    return status(machine)
+                  "--state-dir", RUNTIME, output="/outlived.log", environment=environment)
 
 
 def said(machine, words):

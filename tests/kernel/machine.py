@@ -137,20 +137,21 @@ class Machine:
         target = os.path.join(self.host, name or os.path.basename(path))
         shutil.copy(path, target)
 
-    def run(self, program, *arguments, timeout=PATIENCE):
+    def run(self, program, *arguments, timeout=PATIENCE, environment=()):
         # An absolute path stays one: a program that the machine has itself.
-        words = ("run", os.path.join("/host", program), *arguments)
+        words = ("run", *environment, os.path.join("/host", program), *arguments)
         return Ran(words[1:], *self.request(words, timeout))
 
-    def must(self, program, *arguments, timeout=PATIENCE):
+    def must(self, program, *arguments, timeout=PATIENCE, environment=()):
         """The same, and it must go well: what it said."""
-        ran = self.run(program, *arguments, timeout=timeout)
+        ran = self.run(program, *arguments, timeout=timeout, environment=environment)
         check(ran.code == 0, f"{' '.join(ran.words)} ended with {ran.code}:\n{ran.out}")
         return ran.out
 
-    def start(self, program, *arguments, output):
+    def start(self, program, *arguments, output, environment=()):
         """Starts it, and goes on; what it says goes into a file in there."""
-        code, said = self.request(("start", output, f"/host/{program}", *arguments), PATIENCE)
+        words = ("start", output, *environment, f"/host/{program}", *arguments)
+        code, said = self.request(words, PATIENCE)
         equal((code, said), (0, ""), f"the start of {program}")
 
     def signal(self, pid, number):

@@ -46,11 +46,17 @@ Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
 // Puts it back.
 Status restore_facts(const abi::CarryFile& facts, BorrowedFd file);
 
+// Everything is done by descriptors of the table, and can be done again by another process of it
+// where one was killed: the kernel gives out a session once, but the one that is open is found
+// again, and a file is given out as often as it is asked for.
 class Arrival {
  public:
   // nullopt: nothing of outlived's came from the kernel before. From here on it is there only as
-  // long as this object is: the kernel finishes what is closed, and drops what nobody retrieved.
+  // long as this object is, or its sessions are open in the table: the kernel finishes what is
+  // closed, and drops what nobody retrieved.
   static Result<std::optional<Arrival>> claim(BorrowedFd device);
+  // Only what is open in the table already: to finish() it.
+  static Arrival held(BorrowedFd device);
   // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
   Status read();
   BorrowedFd image() const { return image_; }
@@ -61,16 +67,20 @@ class Arrival {
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
   // ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t session, uint64_t token);
-  // All of them: what was retrieved is ours alone, the rest is gone.
+  // Of the sessions; of the table. Unsorted.
+  std::vector<BorrowedFd> fds() const;
+  // All of them: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
   Status finish();
+  // They stay open in the table, as after a death.
+  void let_go();
 
  private:
-  Arrival(BorrowedFd device, KernelSession own) : device_(device), own_(std::move(own)) {}
+  explicit Arrival(BorrowedFd device) : device_(device) {}
+  Result<KernelSession*> session(const std::string& name);
   Status read_notes(BorrowedFd notes);
 
   BorrowedFd device_;
-  KernelSession own_;
-  std::map<uint64_t, KernelSession> sessions_;
+  std::map<std::string, KernelSession> sessions_;  // by name
   UniqueFd image_;
   abi::CarryHeader header_{};
   std::map<uint64_t, abi::CarryFile> files_;

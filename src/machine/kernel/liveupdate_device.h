@@ -29,6 +29,8 @@ class KernelSession {
   // What was retrieved is nobody's but ours; what wasn't is gone.
   Status finish();
   BorrowedFd fd() const { return fd_.borrow(); }
+  // Stays open in the table.
+  void let_go() { static_cast<void>(fd_.release()); }
 
  private:
   UniqueFd fd_;
