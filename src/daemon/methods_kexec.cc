@@ -61,7 +61,8 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   return std::optional(Json{{"frozen", frozen},
                             {"pid", ::getpid()},
                             {"liveupdate_fd", device},
-                            {"steady_offset_ns", steady_offset_ns()},
+                            // Below 0 where the clock was never set.
+                            {"steady_offset_ns", static_cast<int64_t>(steady_offset_ns())},
                             {"arena_fd", saved_.valid() ? Json(saved_.get()) : Json()},
                             {"services", std::move(services)}});
 }

@@ -72,11 +72,11 @@ def kexec(machine, *options, kernel="/host/kernel"):
                    f"{line} outlive.stage={machine.stage + 1}", *options)
 
 
-def cross(machine, *options, again=start):
+def cross(machine, *options, again=start, kernel="/host/kernel"):
     """Through the kexec, and outlived is started again, by `again`."""
     line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
     machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
-                "/host/kernel", "--initrd", "/host/initrd", "--cmdline",
+                kernel, "--initrd", "/host/initrd", "--cmdline",
                 f"{line} outlive.stage={machine.stage + 1}", *options)
     end = time.monotonic() + PATIENCE
     text = b""

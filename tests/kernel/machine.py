@@ -53,13 +53,14 @@ def die_with_parent():
 
 
 class Machine:
-    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=()):
+    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=(), clock="utc"):
         self.kernel = kernel
         self.folder = folder
         self.bin = bin_dir
         self.memory = memory
         self.life = life
         self.more = more
+        self.clock = clock
         self.host = os.path.join(folder, "host")
         self.console = os.path.join(folder, "console.log")
         self.stage = 0
@@ -92,7 +93,7 @@ class Machine:
         return [
             QEMU, "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", self.memory, "-smp", "1",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-serial", f"file:{self.console}",
+            "-serial", f"file:{self.console}", "-rtc", f"base={self.clock}",
             "-chardev", f"socket,id=line,fd={line}",
             "-device", "virtio-serial-pci",
             "-device", "virtserialport,chardev=line,name=outlive.guest",
