@@ -23,8 +23,11 @@ bool is_operator(uid_t uid) {
   return uid == 0 || uid == ::geteuid();
 }
 
+// With the folder, also where the path doesn't begin there: it is looked up first, and may be what
+// hangs or isn't there.
 std::string name_of(const Opener::Request& request) {
-  if (request.path.starts_with('/')) return fmt::format("'{}'", request.path);
+  const bool no_folder = request.cwd == "/" || request.cwd == ".";
+  if (no_folder && request.path.starts_with('/')) return fmt::format("'{}'", request.path);
   return fmt::format("'{}' (from '{}')", request.path, request.cwd);
 }
 
