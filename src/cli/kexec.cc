@@ -102,6 +102,7 @@ class Kexec {
     const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
     if (is_doubted()) return kExitWouldLose;
+    for (const KexecFile& file : plan_.files) tell_if_lost(file);
     const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
     TRY(preserve());
     ::sync();
@@ -157,10 +158,18 @@ class Kexec {
     return !options_.trust_kernel;
   }
 
+  void tell_if_lost(const KexecFile& file) {
+    if (!file.lost) return;
+    cli_.warn(fmt::format("session '{}' token {:#x}: {}, left behind", file.session_name,
+                          file.token, file.kind));
+  }
+
   // The heavy part: everything still serves.
   Status preserve() {
     UniqueFd device = TRY(machine::foreign_fd(pid_, device_));
     carry_ = TRY(machine::Carry::begin(std::move(device)));
+    const uint64_t begun = system_clock().now_ns();
+    int64_t carried = 0;
     for (KexecFile& file : plan_.files) {
       if (file.lost) continue;
       Status added = carry_->add(file.session, file.token, file.fd);
@@ -171,7 +180,11 @@ class Kexec {
         continue;
       }
       TRY(std::move(added).context("session '{}' token {:#x}", file.session_name, file.token));
+      ++carried;
     }
+    const auto took = static_cast<int64_t>((system_clock().now_ns() - begun) / 1000);
+    cli_.print(fmt::format("{} preserved with the kernel in {}\n", count_text(carried, "file"),
+                           duration_text(took)));
     return carry_->reserve(plan_.image_bytes + plan_.image_bytes / 4 + kRoomBytes,
                            plan_.files.size());
   }
@@ -200,11 +213,15 @@ class Kexec {
 
   Status go(const Json& frozen) {
     const UniqueFd arena = TRY(arena_of(frozen));
-    const KexecPlan now = TRY(read_kexec_plan(arena));
+    KexecPlan late = TRY(read_kexec_plan(arena));
     std::set<uint64_t> known;
     for (const KexecFile& file : plan_.files) known.insert(file.id);
-    for (const KexecFile& file : now.files) {
-      if (known.contains(file.id)) continue;
+    std::erase_if(late.files, [&known](const auto& file) { return known.contains(file.id); });
+    TRY(open_files(late, pid_));
+    for (const KexecFile& file : late.files) {
+      // A service preserves its connections when it is asked to prepare.
+      tell_if_lost(file);
+      if (file.lost && options_.policy == "skip") continue;
       return fail(EAGAIN, "session '{}' token {:#x} was preserved meanwhile: try again",
                   file.session_name, file.token);
     }

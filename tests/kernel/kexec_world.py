@@ -73,7 +73,8 @@ def kexec(machine, *options, kernel="/host/kernel"):
 
 
 def cross(machine, *options, again=start, kernel="/host/kernel"):
-    """Through the kexec, and outlived is started again, by `again`."""
+    """Through the kexec, and outlived is started again, by `again`. machine.farewell: what the command has said,
+    as far as it got out before the kernel ended."""
     line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
     machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
                 kernel, "--initrd", "/host/initrd", "--cmdline",
@@ -88,6 +89,7 @@ def cross(machine, *options, again=start, kernel="/host/kernel"):
         text += machine.take(int(value), end, text)
     equal(int(value), machine.stage + 1, "the stage of the kernel that has started")
     machine.stage += 1
+    machine.farewell = text.decode()
     return again(machine)
 
 

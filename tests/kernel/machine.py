@@ -8,13 +8,16 @@
     text = machine.read("/proc/cmdline")
     machine.close()
 
-The processor is emulated (TCG): no /dev/kvm, no privileges. Programs must be static. The machine has no
-network; the folder `host` below `folder` is all that it sees of ours, read-only. Every wait has a limit,
-and so has the machine's whole life. QEMU dies with this process, however that ends.
+The processor is emulated (TCG): no /dev/kvm, no privileges. Programs must be static. The folder `host`
+below `folder` is all that the machine sees of ours, read-only. It has no network but with `forward`, a
+port of its own: then machine.forwarded() is a port of 127.0.0.1 here that leads to it, once kernel-network
+has run in there (each kernel starts without addresses). Every wait has a limit, and so has the machine's
+whole life. QEMU dies with this process, however that ends.
 """
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -53,7 +56,7 @@ def die_with_parent():
 
 
 class Machine:
-    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=(), clock="utc"):
+    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=(), clock="utc", forward=None):
         self.kernel = kernel
         self.folder = folder
         self.bin = bin_dir
@@ -61,6 +64,7 @@ class Machine:
         self.life = life
         self.more = more
         self.clock = clock
+        self.forward = forward
         self.host = os.path.join(folder, "host")
         self.console = os.path.join(folder, "console.log")
         self.stage = 0
@@ -90,6 +94,11 @@ class Machine:
             return initramfs.pack(guest.read())
 
     def command(self, line):
+        network = ()
+        if self.forward:
+            # Port 0: any that is free. Nothing leads from in there to us or any further.
+            network = ("-netdev", f"user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:{self.forward}",
+                       "-device", "virtio-net-pci,netdev=net,romfile=")
         return [
             QEMU, "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", self.memory, "-smp", "1",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -99,7 +108,22 @@ class Machine:
             "-device", "virtserialport,chardev=line,name=outlive.guest",
             "-virtfs", f"local,path={self.host},mount_tag=host,security_model=none,readonly=on",
             "-kernel", f"{self.host}/kernel", "-initrd", f"{self.host}/initrd",
-            "-append", " ".join((COMMAND_LINE, *self.more))]
+            "-append", " ".join((COMMAND_LINE, *self.more)), *network]
+
+    def forwarded(self):
+        """The one TCP port that QEMU listens on."""
+        folder = f"/proc/{self.process.pid}"
+        sockets = set()
+        for number in os.listdir(f"{folder}/fd"):
+            try:
+                sockets.update(re.findall(r"^socket:\[(\d+)\]", os.readlink(f"{folder}/fd/{number}")))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        with open(f"{folder}/net/tcp") as table:
+            rows = [line.split() for line in table][1:]
+        ports = [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in sockets]
+        equal(len(ports), 1, f"ports that QEMU listens on: {ports}")
+        return ports[0]
 
     def power_off(self):
         """An orderly end; QEMU's exit code counts."""
