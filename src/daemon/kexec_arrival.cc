@@ -197,7 +197,8 @@ class Taking {
   void note_strange_state() {
     const std::string line = machine::handed_on(machine::liveupdate_log());
     if (line.empty()) return;
-    input_.machine += "; the kernel before handed something on, nothing of it is outlived's: " + line;
+    input_.machine +=
+        "; the kernel before handed something on, nothing of it is outlived's: " + line;
   }
 
   // What a worker that was killed while it did this had opened.
