@@ -16,6 +16,7 @@
 #include "daemon/new_table.h"
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
+#include "machine/kernel/device_refusal.h"
 #include "machine/process/fd_table.h"
 #include "machine/process/takeover.h"
 
@@ -144,7 +145,7 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& con
 
 class Taking {
  public:
-  Taking(const WorkerInput& input, machine::WorkerContext& context)
+  Taking(WorkerInput& input, machine::WorkerContext& context)
       : input_(input),
         context_(context),
         control_(context.control),
@@ -174,7 +175,10 @@ class Taking {
     // To the end of this process if it can't be read: it is held.
     static std::optional<machine::Arrival> arrival;
     arrival = TRY(machine::Arrival::claim(device_));
-    if (!arrival) return {};
+    if (!arrival) {
+      note_strange_state();
+      return {};
+    }
     if (context_.start_number != 1) TRY(close_others(*arrival));
     TRY(arrival->read());
     take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
@@ -187,6 +191,14 @@ class Taking {
     arrival->let_go();
     arrival.reset();
     return {};
+  }
+
+  // Also at every later start on this kernel: what came was adopted, and is the kernel's no more.
+  void note_strange_state() {
+    const std::string line = machine::handed_on(machine::liveupdate_log());
+    if (line.empty()) return;
+    input_.machine +=
+        "; the kernel before handed something on, nothing of it is outlived's: " + line;
   }
 
   // What a worker that was killed while it did this had opened.
@@ -204,7 +216,7 @@ class Taking {
     return {};
   }
 
-  const WorkerInput& input_;
+  WorkerInput& input_;
   machine::WorkerContext& context_;
   machine::Control& control_;
   BorrowedFd device_;
@@ -229,7 +241,8 @@ void take_arrival(WorkerInput& input, machine::WorkerContext& context) {
   Status taken = Taking(input, context).run();
   if (taken) return;
   input.machine_refused =
-      fmt::format("what came through the kexec can't be read: {}", taken.error().text());
+      fmt::format("what came through the kexec can't be read: {}{}", taken.error().text(),
+                  machine::log_text(machine::liveupdate_log()));
 }
 
 }  // namespace outlive::daemon

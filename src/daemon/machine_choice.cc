@@ -20,9 +20,10 @@ MachineChoice MachineChoice::make(const std::string& kind, const machine::Contro
     return choice;
   }
   const int code = device.error().code;
-  const std::string why = machine::device_refusal(device.error());
+  const std::vector<std::string> log = machine::liveupdate_log();
+  const std::string why = machine::device_refusal(device.error(), log);
   choice.text = "process: " + why;
-  if (kind == "kernel" || code == EIO) {
+  if (kind == "kernel" || code == EIO || machine::gave_up_early(device.error(), log)) {
     choice.refused = why;
   } else if (code == EBUSY) {
     log_warning("[machine] kind = auto: {}", why);

@@ -4,7 +4,8 @@
 // Happy path:   auto, kernel: the device is open, and stays open in the shared table, for it has
 //               one owner only. auto without one: process.
 // Unhappy path: kernel without one, or auto where the kernel could not read what the one before
-//               left (EIO): `refused`, and [liveupdate] on-incoming-failure says what follows.
+//               left (EIO, or its log says why there is no device): `refused`, and [liveupdate]
+//               on-incoming-failure says what follows.
 #pragma once
 
 #include <string>

@@ -1,12 +1,12 @@
-"""Kernel images for the tests of `outlive kexec`: copies of the test's own with a few bytes changed. Only what
-changes no byte of the kernel in it can be booted; the others are to be refused before that."""
+"""Kernel images for the tests of `outlive kexec`: copies of the test's own with a few bytes changed. What
+Image.has() makes can't be booted: it is to be refused before that."""
 
 import re
 import struct
 import subprocess
 import zlib
 
-from harness import check
+from harness import check, equal
 
 KERNEL_VERSION, SETUP_SECTORS, PAYLOAD = 0x20e, 0x1f1, 0x248  # abi/kernel_image.h
 FORMAT = re.compile(rb"(?<![ -~])(kho|luo|memfd)-v[0-9]+\0")
@@ -24,13 +24,32 @@ class Image:
         self.bytes[at:at + 1] = digit.encode()
         return self
 
+    def has_in_place(self, name):
+        """The next version of this format, in a kernel that can be booted: the digit stands as it is among
+        what is packed, and nothing else refers to it."""
+        start, packed = self.payload()
+        kernel = lz4("-dc", packed)
+        found = re.search(rb"%s-v([0-9])" % name, packed)
+        check(found is not None, f"{name}-vN as it is among what is packed")
+        equal(len(re.findall(rb"(?<![ -~])%s-v[0-9]\0" % name, kernel)), 1, f"{name}-vN in the kernel")
+        at = found.start(1)
+        changed = packed[:at] + b"%d" % ((int(found[1]) + 1) % 10) + packed[at + 1:]
+        other = lz4("-dc", changed)
+        equal(sum(a != b for a, b in zip(kernel, other)), 1, "bytes that differ")
+        self.bytes[start:start + len(changed)] = changed
+        return self
+
+    def payload(self):
+        """Where it is, and what is packed: without the size behind it."""
+        offset, size = struct.unpack_from("<II", self.bytes, PAYLOAD)
+        start = (self.bytes[SETUP_SECTORS] + 1) * 512 + offset
+        return start, bytes(self.bytes[start:start + size - 4])
+
     def has(self, change):
         """Another kernel in it: what `change` makes of the bytes of this one. At the end of the file, where
         there is room: as the header says it."""
         start = (self.bytes[SETUP_SECTORS] + 1) * 512
-        offset, size = struct.unpack_from("<II", self.bytes, PAYLOAD)
-        packed = self.bytes[start + offset:start + offset + size - 4]
-        kernel = change(lz4("-dc", packed))
+        kernel = change(lz4("-dc", self.payload()[1]))
         packed = lz4("-lc1", kernel) + struct.pack("<I", len(kernel))
         struct.pack_into("<II", self.bytes, PAYLOAD, len(self.bytes) - start, len(packed))
         self.bytes += packed

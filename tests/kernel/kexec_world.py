@@ -3,6 +3,7 @@ and the way through a kexec."""
 
 import json
 import re
+import signal
 import time
 
 from harness import Failed, check, equal, wait_for
@@ -51,6 +52,20 @@ def launch_outlived(machine, services, environment=()):
                    f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
     machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
                   "--state-dir", RUNTIME, output="/outlived.log", environment=environment)
+
+
+def stop(machine, told):
+    """Ends outlived; the keeper ends as its last one."""
+    machine.signal(told["pid_keeper"], signal.SIGTERM)
+
+    def gone():
+        machine.run("kernel-memfd")  # PID 1 buries the dead with it
+        try:
+            machine.read(f"/proc/{told['pid_keeper']}/comm")
+            return False
+        except Failed:
+            return True
+    wait_for("outlived's end", gone, seconds=120)
 
 
 def said(machine, words):
