@@ -135,6 +135,10 @@ struct ControlBlock {
   TakeoverTimes takeover_times[kTakeoverOutcomes];
   uint64_t liveupdate_fd;  // before the first clone: /dev/liveupdate, 0: it isn't open
   uint64_t arrival;        // ArrivalState: keeper, before the first clone, and worker
+  uint64_t started_ns;     // before the first clone: CLOCK_MONOTONIC
+  // reboot(2) into the next kernel may be on its way (daemon/reboot_hold.h): worker
+  uint64_t reboot_until_ns;    // CLOCK_MONOTONIC; 0: it isn't
+  uint64_t reboot_connection;  // of whoever calls it
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);

@@ -17,12 +17,14 @@
 #include <memory>
 #include <set>
 
+#include "abi/timeline.h"
 #include "base/clock.h"
 #include "base/sys.h"
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
 #include "cli/format.h"
 #include "cli/kexec_plan.h"
+#include "cli/kexec_steps.h"
 #include "cli/kexec_target.h"
 #include "cli/verbs.h"
 #include "kho/image_copy.h"
@@ -45,6 +47,7 @@ struct KexecOptions {
 
 constexpr timespec kPause{0, 5'000'000};            // between two questions
 constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
+constexpr size_t kMostBars = 16;                    // of sessions, in the timeline
 constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
 
 Result<std::string> next_cmdline(const KexecOptions& options) {
@@ -103,9 +106,12 @@ class Kexec {
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
     if (is_doubted()) return kExitWouldLose;
     for (const KexecFile& file : plan_.files) tell_if_lost(file);
+    steps_.begin("load");
     const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
     TRY(preserve());
+    steps_.begin("sync");
     ::sync();
+    steps_.end();
     const Json frozen = TRY(freeze());
     if (frozen.is_null()) return kExitRolledBack;
     Status went = go(frozen);  // comes back only with an error
@@ -170,8 +176,13 @@ class Kexec {
     carry_ = TRY(machine::Carry::begin(std::move(device)));
     const uint64_t begun = system_clock().now_ns();
     int64_t carried = 0;
+    uint64_t session = 0;
+    size_t bars = 0;
     for (KexecFile& file : plan_.files) {
       if (file.lost) continue;
+      if (std::exchange(session, file.session) != file.session && bars++ < kMostBars) {
+        steps_.begin(bars == kMostBars ? "preserve the rest" : "preserve " + file.session_name);
+      }
       Status added = carry_->add(file.session, file.token, file.fd);
       if (!added && added.error().code == ENOENT && options_.policy == "skip") {
         file.lost = true;
@@ -185,6 +196,7 @@ class Kexec {
     const auto took = static_cast<int64_t>((system_clock().now_ns() - begun) / 1000);
     cli_.print(fmt::format("{} preserved with the kernel in {}\n", count_text(carried, "file"),
                            duration_text(took)));
+    steps_.begin("preserve room");
     return carry_->reserve(plan_.image_bytes + plan_.image_bytes / 4 + kRoomBytes,
                            plan_.files.size());
   }
@@ -213,6 +225,7 @@ class Kexec {
 
   Status go(const Json& frozen) {
     const UniqueFd arena = TRY(arena_of(frozen));
+    steps_.begin(abi::kTimelineWrite);
     KexecPlan late = TRY(read_kexec_plan(arena));
     std::set<uint64_t> known;
     for (const KexecFile& file : plan_.files) known.insert(file.id);
@@ -231,7 +244,10 @@ class Kexec {
       const abi::CarryFile one = TRY(machine::facts_to_carry(file.id, file.fd));
       facts.push_back(one);
     }
-    TRY(kho::copy_into(arena, carry_->image()));
+    const UniqueFd copy = TRY(kho::private_copy(arena));
+    const wire::RequestId request = TRY(wire::request_id_param(Json{{"request_id", id_}}));
+    TRY(steps_.write_into(copy, request));
+    TRY(kho::copy_into(copy, carry_->image()));
     TRY(carry_->write(facts, system_clock()));
     if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
       return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
@@ -259,6 +275,7 @@ class Kexec {
   KexecPlan plan_;
   std::optional<machine::Carry> carry_;
   uint64_t frozen_ns_ = 0;
+  KexecSteps steps_;
 };
 
 Result<int> run_kexec(Cli& cli, const KexecOptions& options) {

@@ -125,6 +125,24 @@ class Settling {
   size_t lost_ = 0;
 };
 
+// What only this side knows of the time in between, in the timeline of each service's update.
+void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t started_ns) {
+  const uint64_t to_steady = system_clock().steady_ns() - system_clock().now_ns();
+  const uint64_t now = system_clock().steady_ns();
+  const uint64_t last = arrival.written_steady_ns();
+  // Both clocks have steps of a second where the kernel has them from the RTC alone.
+  const uint64_t started = std::max(last, started_ns + to_steady);
+  core.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    luo::Timeline line(core.records().arena(), slot.timeline);
+    if (!line.is_open(abi::kTimelineKexec, abi::kTimelineWrite)) return;
+    line.end(abi::kTimelineKexec, abi::kTimelineWrite, last);
+    line.point(abi::kTimelineKexec, "reboot(2)", last);
+    line.end(line.begin("kernel", "kexec", last), started);
+    line.end(line.begin("outlived", "retrieve", started), std::max(started, now));
+    line.begin("outlived", "attach", std::max(started, now));
+  });
+}
+
 Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& control) {
   const std::unique_ptr<ImageCore> image = TRY(ImageCore::attach(arena));
   luo::Core& core = image->core();
@@ -132,6 +150,7 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& con
   Settling settling(core, arrival, control);
   settling.files();
   settling.processes();
+  note_times(core, arrival, machine::load_word(control.block().started_ns));
   const uint64_t epoch = core.records().root().fd_epoch;
   const NewTableReport table = enter_new_table(core, settling.open(), {}, epoch, system_clock());
   log_notice(
@@ -155,7 +174,7 @@ class Taking {
     if (state() == abi::ArrivalState::kPending) TRY(settle_all());
     if (state() == abi::ArrivalState::kSettled) {
       FAULT_POINT("daemon.arrival.settled");
-      machine::Arrival rest = machine::Arrival::held(device_);
+      machine::Arrival rest = machine::Arrival::let_go_before(device_);
       TRY(rest.finish());
       FAULT_POINT("daemon.arrival.finished");
     }
@@ -187,8 +206,8 @@ class Taking {
     TRY(settle(arena, *arrival, control_));
     FAULT_POINT("daemon.arrival.arena");
     TRY(sys::dup3(arena, input_.arena.get(), 0));
+    TRY(arrival->let_go());
     enter(abi::ArrivalState::kSettled);
-    arrival->let_go();
     arrival.reset();
     return {};
   }

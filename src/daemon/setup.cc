@@ -101,6 +101,7 @@ Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
                           const machine::Control& control) {
   const Config& config = loaded.config;
   Setup setup;
+  machine::store_word(control.block().started_ns, system_clock().now_ns());
   setup.runtime = TRY(wire::make_runtime_dir(config.runtime_dir));
   setup.state_dir = choose_state_dir(config, setup.runtime);
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));

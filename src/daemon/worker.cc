@@ -20,6 +20,7 @@
 #include "daemon/listen_address.h"
 #include "daemon/new_table.h"
 #include "daemon/operators.h"
+#include "daemon/reboot_hold.h"
 #include "daemon/recorder.h"
 #include "daemon/reloader.h"
 #include "daemon/saved_image.h"
@@ -29,7 +30,6 @@
 #include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
-
 namespace {
 
 // The part of the core's host that exists before the loop does: fds that attach wants closed wait.
@@ -437,7 +437,7 @@ int Worker::run() {
 }  // namespace
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
-  set_log_role("worker");
+  await_reboot(context.control);
   input.config = take_config(context.control, input);
   set_log_level(input.config.log_level);
   const Config& config = input.config;

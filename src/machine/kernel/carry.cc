@@ -113,17 +113,27 @@ Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
   return sys::add_seals(file, missing);
 }
 
-Arrival Arrival::held(BorrowedFd device) {
-  Arrival arrival(device);
+void Arrival::take_open(bool only_let_go) {
   for (auto& [name, fd] : open_sessions()) {
     if (name != abi::kCarrySession && !name.starts_with(abi::kCarryPrefix)) continue;
-    arrival.sessions_.emplace(name, KernelSession(UniqueFd(fd.get())));
+    const Result<int> flags = sys::get_fd_flags(fd);
+    if (only_let_go && (!flags || *flags != FD_CLOEXEC)) continue;
+    sessions_.emplace(name, KernelSession(UniqueFd(fd.get())));
   }
+}
+
+Arrival Arrival::let_go_before(BorrowedFd device) {
+  Arrival arrival(device);
+  arrival.take_open(true);
   return arrival;
 }
 
 Result<std::optional<Arrival>> Arrival::claim(BorrowedFd device) {
-  Arrival arrival = held(device);
+  Arrival arrival(device);
+  arrival.take_open(false);
+  for (const auto& [name, session] : arrival.sessions_) {
+    TRY(sys::set_cloexec(session.fd(), false));
+  }
   const auto own = arrival.session(abi::kCarrySession);
   if (!own && own.error().code == ENOENT) return std::optional<Arrival>();
   if (!own) return own.error();
@@ -186,9 +196,11 @@ std::vector<BorrowedFd> Arrival::fds() const {
   return list;
 }
 
-void Arrival::let_go() {
+Status Arrival::let_go() {
+  for (const auto& [name, session] : sessions_) TRY(sys::set_cloexec(session.fd(), true));
   for (auto& [name, session] : sessions_) session.let_go();
   sessions_.clear();
+  return {};
 }
 
 // Its own one is the last: the order of the names.

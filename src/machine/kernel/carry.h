@@ -55,12 +55,14 @@ class Arrival {
   // long as this object is, or its sessions are open in the table: the kernel finishes what is
   // closed, and drops what nobody retrieved.
   static Result<std::optional<Arrival>> claim(BorrowedFd device);
-  // Only what is open in the table already: to finish() it.
-  static Arrival held(BorrowedFd device);
+  // Only what is open in the table already, and was let go: to finish() it.
+  static Arrival let_go_before(BorrowedFd device);
   // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
   Status read();
   BorrowedFd image() const { return image_; }
   uint64_t written_ns() const { return header_.written_ns; }
+  // On outlived's steady clock: the last thing before reboot(2).
+  uint64_t written_steady_ns() const { return header_.steady_ns; }
   // What its steady clock adds to CLOCK_BOOTTIME of this kernel: it goes on with the realtime that
   // has gone by since.
   uint64_t steady_offset_ns(const Clock& clock) const;
@@ -71,11 +73,13 @@ class Arrival {
   std::vector<BorrowedFd> fds() const;
   // All of them: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
   Status finish();
-  // They stay open in the table, as after a death.
-  void let_go();
+  // They stay open in the table, as after a death, but are CLOEXEC: to be finished, by whoever goes
+  // on. Beyond that a session that is open in the table is somebody's who keeps it.
+  Status let_go();
 
  private:
   explicit Arrival(BorrowedFd device) : device_(device) {}
+  void take_open(bool only_let_go);
   Result<KernelSession*> session(const std::string& name);
   Status read_notes(BorrowedFd notes);
 
