@@ -93,6 +93,15 @@ def descendants_of(pid):
     return found
 
 
+def name_of(pid):
+    """What a process calls itself: outlived-worker; "": it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def is_alive(pid):
     """Runs, or is stopped: not one that only waits to be buried."""
     try:

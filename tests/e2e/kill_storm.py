@@ -11,7 +11,7 @@ import sys
 import time
 
 import protocol as p
-from harness import HERE, Skipped, check, children_of, equal, main, wait_for
+from harness import HERE, Skipped, check, children_of, equal, main, name_of, wait_for
 
 SECONDS = float(os.environ.get("OUTLIVE_STORM_SECONDS", "10"))
 PERIOD = 0.05
@@ -19,14 +19,7 @@ SERVICES = 10
 
 
 def worker_of(keeper):
-    for pid in children_of(keeper):
-        try:
-            with open(f"/proc/{pid}/comm") as file:
-                if file.read().strip() == "outlived-worker":
-                    return pid
-        except OSError:
-            pass
-    return None
+    return next((pid for pid in children_of(keeper) if name_of(pid) == "outlived-worker"), None)
 
 
 def start_kv(world):

@@ -6,19 +6,11 @@ import random
 import time
 
 import protocol as p
-from harness import PATIENCE, Failed, check, children_of, equal, is_alive, main, wait_for
+from harness import PATIENCE, Failed, check, children_of, equal, is_alive, main, name_of, wait_for
 from killed import Load
 
 TIMES = 40
 LONGEST = 0.012  # seconds; an update takes about half as long on an idle machine
-
-
-def name_of(pid):
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def processes(world):

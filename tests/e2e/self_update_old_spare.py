@@ -4,17 +4,9 @@ update is gone when the update has settled, and an outlived that ends leaves nob
 import os
 import signal
 
-from harness import check, children_of, equal, is_alive, main, wait_for
+from harness import check, children_of, equal, is_alive, main, name_of, wait_for
 
 TRIES = 200
-
-
-def name_of(pid):
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def update_with_old_spare_stopped(world):
