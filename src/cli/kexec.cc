@@ -30,6 +30,7 @@
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
 #include "machine/kernel/foreign_fd.h"
+#include "machine/process/fd_table.h"
 
 namespace outlive::cli {
 namespace {
@@ -287,6 +288,9 @@ Result<int> run_kexec(Cli& cli, const KexecOptions& options) {
   if (options.policy != "fail" && options.policy != "skip") {
     return cli.usage("--policy fail or --policy skip");
   }
+  // Each file and each session of the kernel's is open here, as in outlived: that many more than is
+  // usual.
+  const machine::RaisedFdLimit raised;
   return Kexec(cli, options).run();
 }
 
