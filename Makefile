@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
 export BUILD PREFIX DESTDIR JOBS YES
 
-.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back self-updates abi-diff hostile bench build deb install uninstall format clean
+.PHONY: help demo test test-sanitizers fuzz test-kernel crash-matrix mutants back-to-back self-updates abi-diff hostile bench bench-kernel build deb install uninstall format clean
 
 help:
 	@echo 'make demo       build, then show a service that is updated again and again under load'
@@ -25,6 +25,7 @@ help:
 	@echo 'make abi-diff   the same requests to a real kernel and to outlive compat (SEED=n REQUESTS=n)'
 	@echo 'make hostile    a hostile user: every attempt, floods, descriptors that block; others latency meanwhile'
 	@echo 'make bench      build, then measure, beside limits and peers (15 minutes; QUICK=1: 3)'
+	@echo 'make bench-kernel      a kexec, ours beside the kernel, by sessions and bytes, emulated (QUICK=1: 1 MiB only)'
 	@echo 'make build      build everything, run nothing'
 	@echo 'make deb        build the Debian packages, in $(BUILD)/deb'
 	@echo 'make install    install below PREFIX=$(PREFIX) (DESTDIR= for packagers)'
@@ -103,6 +104,12 @@ bench:
 	@scripts/deps.sh build bench
 	@scripts/build.sh demo_programs bench_programs
 	@python3 bench/bench.py --bin-dir $(BUILD)/bin --json $(BUILD)/bench.json $(if $(QUICK),--quick)
+
+bench-kernel:
+	@scripts/deps.sh build kernel
+	@tests/kernel/build-kernel.sh >/dev/null
+	@scripts/build.sh kernel_programs
+	@python3 -B tests/kernel/bench_kernel.py $(BUILD)/bin $(if $(QUICK),--quick)
 
 build:
 	@scripts/deps.sh build
