@@ -1,5 +1,6 @@
 #include "daemon/hold_server.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "base/sys.h"
 #include "daemon/fleet_report.h"
 #include "daemon/hold_status.h"
+#include "daemon/listen_address.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
 #include "daemon/new_binary.h"
@@ -20,6 +22,7 @@
 #include "daemon/self_update_call.h"
 #include "daemon/watchdog.h"
 #include "machine/process/closer.h"
+#include "machine/process/fd_table.h"
 #include "machine/process/takeover.h"
 #include "wire/message.h"
 #include "wire/varlink.h"
@@ -137,6 +140,17 @@ class Clients {
     if (list_.size() == kMostClients) drop(list_.begin());
     list_.push_back({std::move(*accepted), {}});
   }
+  // Those that a holding worker before us had accepted when it died: a serving one's have no
+  // FD_CLOEXEC (acceptor.cc), and wait for the next of its kind.
+  void take_on(const HoldInput& input) {
+    for (const BorrowedFd fd : machine::list_open_fds()) {
+      const Result<int> flags = sys::get_fd_flags(fd);
+      if (fd == input.control_listener || !flags || (*flags & FD_CLOEXEC) == 0) continue;
+      if (local_path(fd) != input.runtime.control_socket()) continue;
+      if (list_.size() == kMostClients) drop(list_.begin());
+      list_.push_back({UniqueFd(fd.get()), {}});
+    }
+  }
   void serve_all(const HoldInput& input, std::span<const pollfd> polled) {
     for (const pollfd& one : polled) {
       if (one.revents == 0) continue;
@@ -213,6 +227,7 @@ int hold(const HoldInput& input) {
   machine::Opener opener(input.control, launches, closer, input.config.lookup_timeout_ns);
   BinaryAsker asker(input.control, opener, input.arena);
   Clients clients(closer, asker);
+  clients.take_on(input);
   while (input.control.stop_requested() == 0) {
     input.control.beat(system_clock().now_ns());
     watchdog.turn(system_clock().now_ns());

@@ -104,7 +104,13 @@ def descriptors_that_block(world, status):
 
 def has_open(world, path):
     folder = f"/proc/{world.status()['pid_keeper']}/fd"
-    return path in [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
+    for name in os.listdir(folder):
+        try:
+            if os.readlink(os.path.join(folder, name)) == path:
+                return True
+        except FileNotFoundError:
+            pass  # closed since it was listed
+    return False
 
 
 def another_binary(world, session):
@@ -148,9 +154,16 @@ def test(world):
     waiting = session.send(p.PRESERVE_FD, p.fd_body(2), [os.memfd_create("two")])
     new = p.Wire.connect(world.runtime)
     created = new.send(p.CREATE_SESSION, p.session_body("new"))
+    taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # by the one that is killed
+    taken.settimeout(PATIENCE)
+    taken.connect(world.runtime + "/control.sock")
+    held_status(world)
     world.kill(status["pid_worker"])
     wait_for("another holding worker",
              lambda: held_status(world)["pid_worker"] not in (0, status["pid_worker"]))
+    taken.sendall(b'{"method":"org.outlive.Orchestrator.Status","parameters":{}}\0')
+    check(taken.recv(1), "no answer to a connection that the worker before had taken")
+    taken.close()
     wait_for("the spare", lambda: held_status(world)["pid_spare"] > 0)
     world.kill(status["pid_keeper"])
     wait_for("the spare to hold", lambda: held_status(world)["pid_keeper"] != status["pid_keeper"])
