@@ -3,10 +3,9 @@
 //
 // Happy path:   send() -> the keeper launches a process that posts it -> its first try is over ->
 //               policy goes on; tries go on beside it.
-// Unhappy path: nobody answers: policy waits for one try, and no longer than that may take. It
-// can't
-//               be launched: a line in the log. The worker that held dies: the next one reports
-//               anew.
+// Unhappy path: nobody answers: policy waits for one try, and no longer than that may take. Its
+//               process can't be launched: a line in the log. The worker that held dies: the next
+//               one reports anew.
 // Threads: the worker's only one; nothing here waits.
 #pragma once
 
