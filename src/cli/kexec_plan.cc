@@ -32,6 +32,9 @@ Result<KexecPlan> read_kexec_plan(BorrowedFd arena_file) {
     file.number = static_cast<int>(slot.fd);
     files.emplace_back(slot.order, std::move(file));
   });
+  records->for_each<abi::SessionSlot>([&](const abi::SessionSlot& slot) {
+    if (slot.flags & abi::kSessionHandedOver) plan.direct.emplace_back(slot.name);
+  });
   std::ranges::sort(files, {}, [](const auto& one) { return one.first; });
   for (auto& [order, file] : files) plan.files.push_back(std::move(file));
   return plan;
@@ -56,6 +59,9 @@ std::string kexec_plan_text(const KexecPlan& plan) {
     table.row({file.session_name, fmt::format("{:#x}", file.token), file.kind,
                (file.lost ? "no: " : "yes: ") + file.how});
   }
+  for (const std::string& name : plan.direct) {
+    table.row({name, "-", "direct session", "yes: by the kernel, if the client has preserved it"});
+  }
   return table.empty() ? std::string("no files\n") : table.text();
 }
 
@@ -69,7 +75,10 @@ Json kexec_plan_json(const KexecPlan& plan) {
                      {"note", file.how}});
   }
   const auto lost = std::ranges::count_if(plan.files, [](const auto& one) { return one.lost; });
-  return {{"files", std::move(files)}, {"lost", lost}, {"arena_bytes", plan.image_bytes}};
+  return {{"files", std::move(files)},
+          {"direct_sessions", plan.direct},
+          {"lost", lost},
+          {"arena_bytes", plan.image_bytes}};
 }
 
 }  // namespace outlive::cli

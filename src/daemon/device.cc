@@ -79,7 +79,7 @@ Status Device::start(BorrowedFd listener) {
   parts_.core.sessions().for_each([&](luo::Session& session) {
     const bool internal = (session.slot->flags & abi::kSessionInternal) != 0;
     if (internal || !session.holders.empty() || session.slot->orphaned_ns != 0) return;
-    unheld(session);
+    if (!requests_->let_go_direct(session)) unheld(session);
   });
   return acceptor_.start(listener);
 }
@@ -431,6 +431,7 @@ void Device::drop_session(Connection& connection) {
            supervisor_.is_dying(connection.slot->pid);
   }
   if (!session->holders.empty()) return;
+  if (requests_->let_go_direct(*session)) return;
   if (keep && !mutant("lease-dropped")) {
     unheld(*session);
     return;

@@ -90,6 +90,7 @@ class Device {
   // What carrying out `message` killed the worker at, too often. It is said.
   bool is_poison(const Connection& connection, const wire::Message& message) const;
   bool flush_events(Connection& connection);
+  abi::MessageHeader header_of(const abi::EventBody& event) const;
   void block(Connection& connection);
   void delay(Connection& connection);
   void starve(Connection& connection);

@@ -64,6 +64,17 @@ class Settling {
       change.commit();
       if (file) identify(*slot);
     }
+    std::vector<luo::Session*> direct;
+    core_.sessions().for_each([&](luo::Session& session) {
+      if (luo::is_direct(session)) direct.push_back(&session);
+    });
+    for (luo::Session* session : direct) {
+      const Status taken = take_direct(*session);
+      if (!taken) {
+        log_error("direct session '{}': lost over the kexec: {}", session->name,
+                  taken.error().text());
+      }
+    }
     std::ranges::sort(open_);
   }
 
@@ -98,6 +109,21 @@ class Settling {
     if (facts != arrival_.files().end()) TRY(machine::restore_facts(facts->second, file));
     TRY(sys::set_cloexec(file, false));
     return file;
+  }
+
+  // Kept as a file of it until its owner fetches it: until then it is as any other that waits to be
+  // claimed.
+  Status take_direct(luo::Session& session) {
+    luo::Change change(records_);
+    change.set(session.slot->flags, session.slot->flags & ~abi::kSessionHandedOver);
+    UniqueFd kernel = TRY(arrival_.session(session.slot->header.id));
+    TRY(sys::set_cloexec(kernel, false));
+    const luo::NewFile file{abi::kDirectToken, kernel};
+    auto preserving = TRY(core_.files().preserve(change, session, std::span(&file, 1)));
+    change.commit();
+    preserving.committed();
+    open_.push_back(kernel.release());
+    return {};
   }
 
   // It is another inode now.

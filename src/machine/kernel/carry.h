@@ -41,6 +41,9 @@ class Carry {
   size_t room_ = 0;  // files
 };
 
+// What the kernel calls the session of this record: names are global there.
+std::string kernel_session_name(uint64_t id);
+
 // What the kernel doesn't keep of an open file.
 Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
 // Puts it back.
@@ -61,7 +64,9 @@ class Arrival {
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
   // ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t session, uint64_t token);
-  // All of them: what was retrieved is ours alone, the rest is gone.
+  // A direct session's, whole: its files and its end are the caller's. ENOENT: as file().
+  Result<UniqueFd> session(uint64_t id);
+  // All others: what was retrieved is ours alone, the rest is gone.
   Status finish();
 
  private:

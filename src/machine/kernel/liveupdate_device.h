@@ -29,6 +29,7 @@ class KernelSession {
   // What was retrieved is nobody's but ours; what wasn't is gone.
   Status finish();
   BorrowedFd fd() const { return fd_.borrow(); }
+  UniqueFd take() { return std::move(fd_); }
 
  private:
   UniqueFd fd_;
