@@ -123,7 +123,7 @@ Result<Outcome> Requests::kernel_session(Connection& connection, wire::Message& 
   if (arrived != nullptr) removing = parts_.core.files().remove(change, *session, {arrived}, true);
   device_.record_reply(change, connection, message.header.sequence, 0, fd.get());
   change.commit();
-  removing.committed();
+  if (arrived != nullptr) removing.committed();
   Outcome outcome = echo(message);
   outcome.fds.emplace_back(fd.release());
   return outcome;

@@ -27,6 +27,11 @@ def hold(machine, name):
              seconds=120)
 
 
+def deaths(machine, expected):
+    """A request that the worker dies of is done all the same, by the next one."""
+    equal(status(machine)["worker_deaths"], expected, "deaths of the worker")
+
+
 def kill_worker(machine):
     told = status(machine)
     machine.signal(told["pid_worker"], signal.SIGKILL)
@@ -43,6 +48,7 @@ def test(machine):
     equal(direct(machine, "fill"), "2, then Disk quota exceeded", "within the quota")
     direct(machine, "twice", "copy")
     direct(machine, "keep")
+    deaths(machine, 0)
     kill_worker(machine)
     outgoing = [(name, "outgoing", True, True) for name in ("left", "vm")]
     equal(sessions(machine), outgoing, "what is there before")
@@ -58,6 +64,7 @@ def test(machine):
     direct(machine, "find", "vm", TEXT)
     machine.must("outlive", "--runtime-dir", RUNTIME, "end", "left")
     wait_for("both to have ended", lambda: sessions(machine) == [], seconds=120)
+    deaths(machine, 1)
     clean = outlive(machine, "fsck")
     equal(clean.code, 0, f"fsck: {clean.out}")
     check("lost over the kexec" not in machine.read("/outlived.log"), "nothing was lost")
