@@ -14,6 +14,8 @@ if(OUTLIVE_SANITIZE)
   # A finding ends the program: one that only prints (UBSan's way) is read by nobody.
   target_compile_options(outlive_options INTERFACE -fsanitize=${OUTLIVE_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(outlive_options INTERFACE -fsanitize=${OUTLIVE_SANITIZE})
+  # g++ takes what is instrumented for uninitialized, also in the standard library's own headers.
+  target_compile_options(outlive_options INTERFACE -Wno-maybe-uninitialized)
   if(OUTLIVE_SANITIZE MATCHES undefined)
     # Looks at an object through a pipe: where no descriptor is left it finds faults of its own.
     target_compile_options(outlive_options INTERFACE -fno-sanitize=vptr)

@@ -127,20 +127,31 @@ Status Updates::start_restarted() {
     if (const Status repaired = repair(); !repaired) return repaired;
   }
   store_->forget_connections();
+  if (listener_lost_) {
+    if (const Status listening = listen_anew(); !listening) return listening;
+  }
   serve();
   write_port_file();
   announce();
   return {};
 }
 
-// The connections of the one before, and what it left of a repair.
+// No socket crosses a kexec. Whoever could make them again, with their connections, would do it
+// here.
+Status Updates::listen_anew() {
+  if (!server_->listen(options_.address, options_.port)) return Error(errno, "no listener");
+  return session_.preserve(kListener, server_->listener());
+}
+
+// The connections of the one before, what it left of a repair, and the record of a lost listener.
 Status Updates::drop_what_is_stale() {
   const auto tokens = session_.tokens();
   if (!tokens) return tokens.error();
   if (const Status adopted = client_->adopt_all(); !adopted) return adopted;
   std::vector<Token> stale;
   for (const Token token : *tokens) {
-    if (token != kListener && token != memory_token_) stale.push_back(token);
+    const bool kept = token == memory_token_ || (token == kListener && !listener_lost_);
+    if (!kept) stale.push_back(token);
   }
   fprintf(stderr, "kv: restarted: %zu files of the one before dropped, memory %s\n", stale.size(),
           memory_.consistent() ? "consistent" : "inside a change: repairing it");
@@ -293,6 +304,10 @@ Status Updates::retrieve_after_crash() {
   }
   if (const Status chosen = choose_memory(); !chosen) return chosen;
   auto listener = session_.retrieve(kListener);
+  // Left behind by a kexec (EIO), or the one before was killed before it had preserved it (ENOENT).
+  const int why = listener ? 0 : listener.error().code();
+  listener_lost_ = why == EIO || why == ENOENT;
+  if (listener_lost_) return {};
   if (!listener) return listener.error();
   return server_->take_listener(std::move(*listener)) ? Status() : Status(Error(errno, "epoll"));
 }

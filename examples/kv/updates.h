@@ -13,6 +13,8 @@
 //              committed memory writable, serve; after the first turn: adopt_all
 //   restarted  (the one before was killed) listener and memory are there; the connections may have
 //              lost half a request: they are dropped; memory that was inside a change is repaired
+//   after a    as restarted, but no socket has crossed: it listens anew, and clients connect again
+//   kexec
 //
 // Sessions and tokens: one session "kv"; 1 the listener, 2 the memory (3: a repaired one, in
 // turns), 0x100 + slot a connection. So nobody has to ask which tokens there are: the slots say.
@@ -75,6 +77,7 @@ class Updates : private outlive::Participant {
   Status start_fresh();
   Status start_successor();
   Status start_restarted();
+  Status listen_anew();
   Status drop_what_is_stale();
   Status repair();
   Status make_store(const outlive::Memory& memory);
@@ -101,6 +104,7 @@ class Updates : private outlive::Participant {
   Token memory_token_ = 0;
   bool serving_ = false;
   bool retired_ = false;
+  bool listener_lost_ = false;
   bool adopt_after_turn_ = false;
 };
 

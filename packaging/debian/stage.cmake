@@ -30,7 +30,7 @@ add(${debian}/lintian-overrides ${runtime}/usr/share/lintian/overrides/outlive)
 
 # What is linked in comes with its own licences, as Debian has them.
 foreach(package libfmt-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libfdt-dev
-        libseccomp-dev libxxhash-dev libc6-dev libstdc++-12-dev)
+        libseccomp-dev libxxhash-dev liblz4-dev zlib1g-dev liblzma-dev libzstd-dev libc6-dev libstdc++-12-dev)
   file(REAL_PATH /usr/share/doc/${package}/copyright text)
   if(NOT EXISTS ${text})
     message(FATAL_ERROR "the licence of ${package}, which is linked in, is missing: ${text}")

@@ -134,6 +134,11 @@ struct ControlBlock {
   OperatorWords operators;
   TakeoverTimes takeover_times[kTakeoverOutcomes];
   uint64_t liveupdate_fd;  // before the first clone: /dev/liveupdate, 0: it isn't open
+  uint64_t arrival;        // ArrivalState: keeper, before the first clone, and worker
+  uint64_t started_ns;     // before the first clone: CLOCK_MONOTONIC
+  // reboot(2) into the next kernel may be on its way (daemon/reboot_hold.h): worker
+  uint64_t reboot_until_ns;    // CLOCK_MONOTONIC; 0: it isn't
+  uint64_t reboot_connection;  // of whoever calls it
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);
@@ -151,6 +156,11 @@ static_assert(offsetof(ControlBlock, takeover_times) ==
 // Whose doing a worker's death was. kOwn: a crash signal, an exit, a hang; kOutside: SIGKILL or
 // SIGTERM that the keeper didn't send, and the death of the keeper.
 enum class DeathKind : uint64_t { kNone = 0, kOwn = 1, kOutside = 2 };
+
+// What came through a kexec (daemon/kexec_arrival.h). kPending: the kernel has it, if there is any;
+// sessions of it that are open in the table may have been read. kSettled: the arena says where all
+// of it is in the table, the kernel isn't told yet. A worker's first act is to carry this on.
+enum class ArrivalState : uint64_t { kNone = 0, kPending = 1, kSettled = 2 };
 
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 

@@ -344,7 +344,8 @@ method Reboot(request_id: string, binary: ?string, force: ?bool, keep_outlived: 
 # `action` look: a copy of the arena. begin: an update of scope kernel, in one barrier; asked again
 # with the same id it tells how far it is, and once `frozen` nobody is served any more: the caller
 # reboots into the next kernel, or says cancel, or else it is cancelled after a while. check: whether it
-# still is frozen. `arena_fd` is a copy as of then, `liveupdate_fd` the device, both numbers in process
+# still is frozen; after it the next call is cancel, or none: a worker that dies is not replaced by one
+# that serves before that, or before the connection has ended. `arena_fd` is a copy as of then, `liveupdate_fd` the device, both numbers in process
 # `pid`; `steady_offset_ns`: what its own clock, which nobody sets, adds to CLOCK_BOOTTIME.
 method Kexec(request_id: string, action: string) -> (
   frozen: bool,

@@ -13,8 +13,14 @@ namespace outlive::abi {
 
 inline constexpr char kTimelineCompatible[] = "outlive-timeline-v1";
 
+// `outlive kexec`, and the last of its steps: open in what crosses the kexec, which says that it
+// did.
+inline constexpr char kTimelineKexec[] = "outlive kexec";
+inline constexpr char kTimelineWrite[] = "write";
+
 struct TimelineEntry {  // 64 bytes
-  uint64_t start_ns;    // CLOCK_MONOTONIC of RecordsRoot.boot_id
+  uint64_t start_ns;    // CLOCK_MONOTONIC of RecordsRoot.boot_id; of an update of scope kernel:
+                        // outlived's steady clock (base/clock.h), which goes on over the kexec
   uint64_t end_ns;      // 0: not over, or a point
   char who[24];         // "old", "successor", "outlived", a handler's compatible string
   char what[24];        // a step: "prepare", "freeze", "retrieve", ...

@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+#include "base/utc_time.h"
+
 namespace outlive {
 namespace {
 
@@ -16,14 +18,12 @@ void* recorder_context = nullptr;
 
 constexpr std::string_view kNames[] = {"", "", "", "error", "warning", "notice", "info", "debug"};
 
+// Not through system_clock(): whoever takes over its offset may have said something before.
 std::string stamp() {
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  tm parts{};
-  gmtime_r(&now.tv_sec, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     now.tv_nsec / 1000);
+  return utc_text(
+      static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec), 6);
 }
 
 }  // namespace

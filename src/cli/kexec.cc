@@ -10,7 +10,6 @@
 #include <linux/kexec.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,11 +17,14 @@
 #include <memory>
 #include <set>
 
+#include "abi/timeline.h"
 #include "base/clock.h"
 #include "base/sys.h"
 #include "cli/exit_codes.h"
 #include "cli/fields.h"
+#include "cli/format.h"
 #include "cli/kexec_plan.h"
+#include "cli/kexec_steps.h"
 #include "cli/kexec_target.h"
 #include "cli/verbs.h"
 #include "kho/image_copy.h"
@@ -39,11 +41,13 @@ struct KexecOptions {
   bool reuse_cmdline = false;
   bool dry_run = false;
   bool trust_kernel = false;
+  std::string running_kernel;
   std::string policy = "fail";
 };
 
 constexpr timespec kPause{0, 5'000'000};            // between two questions
 constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
+constexpr size_t kMostBars = 16;                    // of sessions, in the timeline
 constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
 
 Result<std::string> next_cmdline(const KexecOptions& options) {
@@ -53,16 +57,15 @@ Result<std::string> next_cmdline(const KexecOptions& options) {
   return line;
 }
 
-// Why it might lose everything (kexec_target.h); nullopt: it won't.
-Result<std::optional<std::string>> doubt_about(const KexecOptions& options) {
-  if (options.trust_kernel) return std::optional<std::string>();
-  const UniqueFd image = TRY(sys::open(options.kernel, O_RDONLY));
-  const std::string version = TRY(version_of_image(image));
-  const std::string cmdline = TRY(next_cmdline(options));
-  const std::string running = TRY(sys::read_file("/proc/cmdline"));
-  utsname name{};
-  if (::uname(&name) != 0) return fail_errno("uname");
-  return why_not_target(version, cmdline, running, name.release, name.version);
+Result<KexecTarget> look_at_target(const KexecOptions& options) {
+  KexecTarget target{options.kernel, {}, {}};
+  target.image = TRY(read_kernel_image(options.kernel));
+  const RunningKernel running = TRY(running_kernel(options.running_kernel));
+  const bool no_line = options.dry_run && options.cmdline.empty() && !options.reuse_cmdline;
+  std::string cmdline = running.cmdline;
+  if (!no_line) cmdline = TRY(next_cmdline(options));
+  if (const auto why = why_not_target(target.image, cmdline, running)) target.doubt = clean(*why);
+  return target;
 }
 
 // The kernel to come; unloaded unless it is booted.
@@ -98,18 +101,17 @@ class Kexec {
     id_ = TRY(new_request_id());
     const Json looked = TRY(ask("look"));
     TRY(read(looked));
+    if (!options_.kernel.empty()) plan_.target = TRY(look_at_target(options_));
     const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
-    if (const auto doubt = TRY(doubt_about(options_))) {
-      cli_.warn(
-          fmt::format("{}: {}. What crosses might be lost there: nothing is done. "
-                      "--trust-kernel: whoever says it knows better",
-                      options_.kernel, *doubt));
-      return kExitWouldLose;
-    }
+    if (is_doubted()) return kExitWouldLose;
+    for (const KexecFile& file : plan_.files) tell_if_lost(file);
+    steps_.begin("load");
     const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
     TRY(preserve());
+    steps_.begin("sync");
     ::sync();
+    steps_.end();
     const Json frozen = TRY(freeze());
     if (frozen.is_null()) return kExitRolledBack;
     Status went = go(frozen);  // comes back only with an error
@@ -128,7 +130,7 @@ class Kexec {
     Fields f(reply);
     pid_ = static_cast<pid_t>(f.number("pid"));
     device_ = static_cast<int>(f.number("liveupdate_fd"));
-    take_over_steady_offset(f.number("steady_offset_ns"));
+    take_over_steady_offset(static_cast<uint64_t>(f.number("steady_offset_ns")));
     const auto fd = static_cast<int>(f.number("arena_fd"));
     TRY(f.check());
     return machine::foreign_fd(pid_, fd);
@@ -149,15 +151,38 @@ class Kexec {
     if (lost && !options_.dry_run) {
       cli_.warn("refused: files would be lost (--policy skip goes on without them)");
     }
-    return lost ? kExitWouldLose : kExitOk;
+    return is_doubted() || lost ? kExitWouldLose : kExitOk;
+  }
+
+  // Says why, and what would be lost; false where somebody vouches for the kernel.
+  bool is_doubted() {
+    if (!plan_.target || plan_.target->doubt.empty()) return false;
+    cli_.warn(fmt::format("{}: {}. {} would be lost with all else that outlived keeps; {}",
+                          options_.kernel, plan_.target->doubt, kexec_loss_text(plan_),
+                          options_.trust_kernel ? "--trust-kernel: not stopped by that"
+                                                : "nothing is done (--trust-kernel goes on)"));
+    return !options_.trust_kernel;
+  }
+
+  void tell_if_lost(const KexecFile& file) {
+    if (!file.lost) return;
+    cli_.warn(fmt::format("session '{}' token {:#x}: {}, left behind", file.session_name,
+                          file.token, file.kind));
   }
 
   // The heavy part: everything still serves.
   Status preserve() {
     UniqueFd device = TRY(machine::foreign_fd(pid_, device_));
     carry_ = TRY(machine::Carry::begin(std::move(device)));
+    const uint64_t begun = system_clock().now_ns();
+    int64_t carried = 0;
+    uint64_t session = 0;
+    size_t bars = 0;
     for (KexecFile& file : plan_.files) {
       if (file.lost) continue;
+      if (std::exchange(session, file.session) != file.session && bars++ < kMostBars) {
+        steps_.begin(bars == kMostBars ? "preserve the rest" : "preserve " + file.session_name);
+      }
       Status added = carry_->add(file.session, file.token, file.fd);
       if (!added && added.error().code == ENOENT && options_.policy == "skip") {
         file.lost = true;
@@ -166,7 +191,12 @@ class Kexec {
         continue;
       }
       TRY(std::move(added).context("session '{}' token {:#x}", file.session_name, file.token));
+      ++carried;
     }
+    const auto took = static_cast<int64_t>((system_clock().now_ns() - begun) / 1000);
+    cli_.print(fmt::format("{} preserved with the kernel in {}\n", count_text(carried, "file"),
+                           duration_text(took)));
+    steps_.begin("preserve room");
     return carry_->reserve(plan_.image_bytes + plan_.image_bytes / 4 + kRoomBytes,
                            plan_.files.size());
   }
@@ -195,11 +225,16 @@ class Kexec {
 
   Status go(const Json& frozen) {
     const UniqueFd arena = TRY(arena_of(frozen));
-    const KexecPlan now = TRY(read_kexec_plan(arena));
+    steps_.begin(abi::kTimelineWrite);
+    KexecPlan late = TRY(read_kexec_plan(arena));
     std::set<uint64_t> known;
     for (const KexecFile& file : plan_.files) known.insert(file.id);
-    for (const KexecFile& file : now.files) {
-      if (known.contains(file.id)) continue;
+    std::erase_if(late.files, [&known](const auto& file) { return known.contains(file.id); });
+    TRY(open_files(late, pid_));
+    for (const KexecFile& file : late.files) {
+      // A service preserves its connections when it is asked to prepare.
+      tell_if_lost(file);
+      if (file.lost && options_.policy == "skip") continue;
       return fail(EAGAIN, "session '{}' token {:#x} was preserved meanwhile: try again",
                   file.session_name, file.token);
     }
@@ -209,7 +244,10 @@ class Kexec {
       const abi::CarryFile one = TRY(machine::facts_to_carry(file.id, file.fd));
       facts.push_back(one);
     }
-    TRY(kho::copy_into(arena, carry_->image()));
+    const UniqueFd copy = TRY(kho::private_copy(arena));
+    const wire::RequestId request = TRY(wire::request_id_param(Json{{"request_id", id_}}));
+    TRY(steps_.write_into(copy, request));
+    TRY(kho::copy_into(copy, carry_->image()));
     TRY(carry_->write(facts, system_clock()));
     if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
       return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
@@ -237,6 +275,7 @@ class Kexec {
   KexecPlan plan_;
   std::optional<machine::Carry> carry_;
   uint64_t frozen_ns_ = 0;
+  KexecSteps steps_;
 };
 
 Result<int> run_kexec(Cli& cli, const KexecOptions& options) {
@@ -263,8 +302,11 @@ void add_kexec(CLI::App& app, Cli& cli) {
   verb->add_option("--policy", options->policy,
                    "What becomes of files that can't cross: fail (nothing is done), skip")
       ->type_name("POLICY");
+  verb->add_option("--running-kernel", options->running_kernel,
+                   "The running kernel's image, to compare with (default: /boot/vmlinuz-RELEASE)")
+      ->type_name("FILE");
   verb->add_flag("--trust-kernel", options->trust_kernel,
-                 "Also another kernel than the running one: it takes over what this one hands on");
+                 "Also a kernel that might lose everything, by what is known of it");
   verb->add_flag("--dry-run", options->dry_run, "Only say what would cross and be lost");
   add_json_option(*verb, cli);
   verb->footer(R"(
@@ -274,9 +316,11 @@ service is asked, and one that says no cancels it for all (exit code 3). So does
 the last step: everything serves again. The next outlived is started by the next kernel's init; it
 adopts what came.
 
-A kernel that takes nothing over would lose everything, so IMAGE has to be the running kernel's, with
-its kho= and liveupdate= on the command line, or else it is refused (exit code 4). --trust-kernel says
-that another one has the Live Update Orchestrator, too, and reads what this one writes.
+A kernel that takes nothing over would lose everything. So IMAGE is looked into: it needs the Live
+Update Orchestrator, in the very formats (kho-vN, luo-vN, memfd-vN) that the running kernel's image
+has, and kho= and liveupdate= as on the running command line. One that can't be looked into (bzImages
+packed with LZ4, gzip, xz or zstd, ELF files and arm64 Images can) has to be the running kernel again.
+Else it is refused (exit code 4) and what would be lost is said; --trust-kernel goes on all the same.
 
 Examples:
   outlive kexec --dry-run

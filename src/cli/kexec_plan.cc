@@ -1,7 +1,10 @@
 #include "cli/kexec_plan.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cli/format.h"
 #include "cli/table.h"
@@ -53,6 +56,13 @@ Status open_files(KexecPlan& plan, pid_t pid) {
   return {};
 }
 
+std::string kexec_loss_text(const KexecPlan& plan) {
+  std::set<uint64_t> sessions;
+  for (const KexecFile& file : plan.files) sessions.insert(file.session);
+  return fmt::format("{} in {}", count_text(static_cast<int64_t>(plan.files.size()), "file"),
+                     count_text(static_cast<int64_t>(sessions.size()), "session"));
+}
+
 std::string kexec_plan_text(const KexecPlan& plan) {
   Table table({"SESSION", "TOKEN", "KIND", "CROSSES"});
   for (const KexecFile& file : plan.files) {
@@ -62,7 +72,26 @@ std::string kexec_plan_text(const KexecPlan& plan) {
   for (const std::string& name : plan.direct) {
     table.row({name, "-", "direct session", "yes: by the kernel, if the client has preserved it"});
   }
-  return table.empty() ? std::string("no files\n") : table.text();
+  std::string text = table.empty() ? std::string("no files\n") : table.text();
+  if (plan.target) {
+    const KernelImage& image = plan.target->image;
+    text += clean(fmt::format("into {} ({}), which takes over {}", plan.target->path, image.version,
+                              image.unreadable.empty()
+                                  ? fmt::format("{}", fmt::join(image.formats, ", "))
+                                  : "what can't be told")) +
+            "\n";
+  }
+  return text;
+}
+
+static Json target_json(const std::optional<KexecTarget>& target) {
+  if (!target) return {};
+  const KernelImage& image = target->image;
+  return {{"kernel", target->path},
+          {"version", image.version},
+          {"formats", image.formats},
+          {"unreadable", image.unreadable.empty() ? Json() : Json(image.unreadable)},
+          {"doubt", target->doubt.empty() ? Json() : Json(target->doubt)}};
 }
 
 Json kexec_plan_json(const KexecPlan& plan) {
@@ -78,7 +107,8 @@ Json kexec_plan_json(const KexecPlan& plan) {
   return {{"files", std::move(files)},
           {"direct_sessions", plan.direct},
           {"lost", lost},
-          {"arena_bytes", plan.image_bytes}};
+          {"arena_bytes", plan.image_bytes},
+          {"target", target_json(plan.target)}};
 }
 
 }  // namespace outlive::cli

@@ -2,11 +2,13 @@
 // file as a descriptor of our own.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "cli/cli.h"
+#include "cli/kernel_image.h"
 
 namespace outlive::cli {
 
@@ -22,7 +24,15 @@ struct KexecFile {
   bool lost = false;
 };
 
+// The kernel to come.
+struct KexecTarget {
+  std::string path;
+  KernelImage image;
+  std::string doubt;  // why it might lose everything (kexec_target.h); "": it won't
+};
+
 struct KexecPlan {
+  std::optional<KexecTarget> target;  // none was named
   std::vector<KexecFile> files;
   std::vector<std::string> direct;  // sessions whose files are the kernel's
   uint64_t image_bytes = 0;         // of the arena that are in use
@@ -32,6 +42,8 @@ struct KexecPlan {
 Result<KexecPlan> read_kexec_plan(BorrowedFd arena);
 // Fetches them from the process, and learns how each would cross.
 Status open_files(KexecPlan& plan, pid_t pid);
+// "3 files in 2 sessions": what is to cross.
+std::string kexec_loss_text(const KexecPlan& plan);
 std::string kexec_plan_text(const KexecPlan& plan);
 Json kexec_plan_json(const KexecPlan& plan);
 

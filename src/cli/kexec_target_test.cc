@@ -1,62 +1,148 @@
 #include "cli/kexec_target.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
-#include "base/sys.h"
+#include "abi/luo.h"
+#include "cli/kernel_image_test.h"
 
 namespace outlive::cli {
 namespace {
 
-constexpr std::string_view kRelease = "7.3.4";
-constexpr std::string_view kVersion = "#1 SMP PREEMPT_DYNAMIC Mon Nov 23 10:00:00 UTC 2026";
-const std::string kImage = "7.3.4 (builder@host) " + std::string(kVersion);
-constexpr std::string_view kLine = "console=ttyS0 kho=on liveupdate=on quiet\n";
+const std::string kLine = "console=ttyS0 kho=on liveupdate=on quiet\n";
+const RunningKernel kRunning{
+    "7.3.4", "#1 SMP Mon Nov 23", kLine, {"kho-v4", "luo-v5", "memfd-v2"}, ""};
+const RunningKernel kUnknown{"7.3.4", "#1 SMP Mon Nov 23", kLine, {}, "no such file"};
+const KernelImage kSame{
+    "7.3.4 (builder@host) #1 SMP Mon Nov 23", "", {"kho-v4", "luo-v5", "memfd-v2"}, {}};
 
-std::optional<std::string> ask(std::string_view version, std::string_view cmdline) {
-  return why_not_target(version, cmdline, kLine, kRelease, kVersion);
+KernelImage with(const KernelImage& image, std::vector<std::string> formats) {
+  KernelImage other = image;
+  other.formats = std::move(formats);
+  return other;
 }
+
+KernelImage another() {
+  KernelImage image = kSame;
+  image.version = "7.3.5 (builder@host) #1 SMP Mon Nov 23";
+  return image;
+}
+
+std::string why(const KernelImage& target, const RunningKernel& running = kRunning,
+                std::string_view cmdline = kLine) {
+  return why_not_target(target, cmdline, running).value_or("");
+}
+
+#define EXPECT_HAS(text, words) \
+  EXPECT_NE((text).find(words), std::string::npos) << "'" << (text) << "'"
 
 TEST(KexecTarget, TheRunningKernelWithItsWords) {
-  EXPECT_EQ(ask(kImage, kLine), std::nullopt);
-  EXPECT_EQ(ask(kImage, "liveupdate=on root=/dev/vda kho=on"), std::nullopt);
+  EXPECT_EQ(why(kSame), "");
+  EXPECT_EQ(why(kSame, kUnknown), "") << "its image isn't at hand";
+  EXPECT_EQ(why(kSame, kRunning, "liveupdate=on root=/dev/vda kho=on"), "");
 }
 
-TEST(KexecTarget, AnotherKernelIsNot) {
-  for (const std::string& other :
-       {"7.3.40 (builder@host) " + std::string(kVersion), "7.3.3 (b@h) " + std::string(kVersion),
-        "7.3.4 (builder@host) #2" + std::string(kVersion.substr(2)), std::string("7.3.4")}) {
-    const auto reason = ask(other, kLine);
-    ASSERT_TRUE(reason) << other;
-    EXPECT_NE(reason->find(other), std::string::npos) << *reason;
+TEST(KexecTarget, AnotherOneOfTheSameFormats) {
+  EXPECT_EQ(why(another()), "");
+  EXPECT_HAS(why(another(), kUnknown), "(--running-kernel): no such file");
+  EXPECT_HAS(why(another(), kUnknown), "another kernel (7.3.5");
+}
+
+TEST(KexecTarget, OtherFormats) {
+  for (const KernelImage& image : {kSame, another()}) {
+    EXPECT_EQ(why(with(image, {"kho-v4", "luo-v6", "memfd-v2"})),
+              "it takes over kho-v4, luo-v6, memfd-v2, but the running kernel hands on kho-v4, "
+              "luo-v5, memfd-v2");
+    EXPECT_HAS(why(with(image, {"kho-v4", "luo-v5", "luo-v6", "memfd-v2"})), "it takes over");
+    EXPECT_HAS(why(with(image, {"kho-v4", "luo-v5", "memfd-v1"})), "it takes over");
+  }
+}
+
+TEST(KexecTarget, NoLiveUpdate) {
+  for (const RunningKernel& running : {kRunning, kUnknown}) {
+    EXPECT_HAS(why(with(kSame, {}), running), "no kho-vN, no luo-vN, no memfd-vN is in it");
+    EXPECT_HAS(why(with(another(), {"kho-v4"}), running), ": no luo-vN, no memfd-vN is in it");
+    KernelImage off = another();
+    off.missing = {"CONFIG_LIVEUPDATE"};
+    EXPECT_HAS(why(off, running), "its configuration lacks CONFIG_LIVEUPDATE");
+  }
+}
+
+TEST(KexecTarget, WhatCantBeLookedIntoIsTheRunningOneAgain) {
+  KernelImage image = with(kSame, {});
+  image.unreadable = "packed";
+  EXPECT_EQ(why(image), "");
+  for (const char* version :
+       {"7.3.40 (b@h) #1 SMP Mon Nov 23", "7.3.3 (b@h) #1 SMP Mon Nov 23",
+        "7.3.4 (b@h) #2 SMP Mon Nov 23", "7.3.4 (b@h) #11 SMP Mon Nov 23", "7.3.4", ""}) {
+    image.version = version;
+    EXPECT_HAS(why(image), "it can't be looked into: packed") << version;
+    EXPECT_HAS(why(image), version);
   }
 }
 
 TEST(KexecTarget, NorOneThatIsNotToldTo) {
   for (const char* line : {"", "kho=on", "kho=on liveupdate=off", "kho=on liveupdate=only"}) {
-    const auto reason = ask(kImage, line);
-    ASSERT_TRUE(reason) << line;
-    EXPECT_NE(reason->find("command line lacks"), std::string::npos) << *reason;
+    for (const KernelImage& image : {kSame, another()}) {
+      EXPECT_HAS(why(image, kRunning, line), "command line lacks");
+    }
   }
 }
 
-UniqueFd image_with(std::string_view magic, uint16_t where, std::string_view text) {
-  std::string bytes(0x200, '\0');
-  bytes.resize(0x200 + 0x300);
-  bytes.replace(0x202, magic.size(), magic);
-  memcpy(bytes.data() + 0x20e, &where, sizeof where);
-  bytes.replace(0x300, text.size(), text);
-  UniqueFd file = sys::memfd_create("image", 0).take();
-  EXPECT_TRUE(sys::write_all(file, bytes));
-  return file;
+class RunningImage : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/outlive-image-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    folder_ = name;
+    utsname here{};
+    ASSERT_EQ(::uname(&here), 0);
+    version_ = fmt::format("{} (b@h) {}", here.release, here.version);
+  }
+  void TearDown() override {
+    for (const char* file : {"image", "luo"}) ::unlink((folder_ + "/" + file).c_str());
+    ::rmdir(folder_.c_str());
+  }
+  std::string file(const char* name, const std::string& bytes) {
+    const std::string path = folder_ + "/" + name;
+    EXPECT_TRUE(sys::write_file(path, bytes));
+    return path;
+  }
+  std::string image(const std::string& version) {
+    return file("image", test::bzimage(test::lz4(test::kernel_with(test::kGoodStrings)), version));
+  }
+  std::string luo(const char* compatible) {
+    abi::LuoV5 blob{};
+    strncpy(blob.compatible, compatible, sizeof blob.compatible);
+    return file("luo", std::string(reinterpret_cast<const char*>(&blob), sizeof blob));
+  }
+
+  std::string folder_;
+  std::string version_;
+};
+
+TEST_F(RunningImage, IsReadFromWhatItWasBootedFrom) {
+  for (const std::string& shown : {folder_ + "/none", luo("luo-v5")}) {
+    const auto running = running_kernel(image(version_), shown);
+    ASSERT_TRUE(running) << running.error().text();
+    EXPECT_EQ(running->formats, kRunning.formats);
+    EXPECT_TRUE(is_version_of(version_, *running));
+  }
 }
 
-TEST(KexecTarget, TheVersionOfAnImage) {
-  EXPECT_EQ(*version_of_image(image_with("HdrS", 0x100, kImage)), kImage);
-  EXPECT_EQ(*version_of_image(image_with("none", 0x100, kImage)), "");
-  EXPECT_EQ(*version_of_image(image_with("HdrS", 0, kImage)), "");
-  EXPECT_EQ(*version_of_image(image_with("HdrS", 0xffff, kImage)), "") << "beyond its end";
-  EXPECT_EQ(version_of_image(image_with("HdrS", 0x100, std::string(4096, 'x')))->size(), 511u);
-  EXPECT_EQ(*version_of_image(sys::memfd_create("empty", 0).take()), "");
+TEST_F(RunningImage, AnotherKernelsIsRefused) {
+  const auto of_another = running_kernel(image("1.2.3 (b@h) #1"), folder_ + "/none");
+  ASSERT_FALSE(of_another);
+  EXPECT_HAS(of_another.error().message, "of 1.2.3 (b@h) #1");
+  const auto other_luo = running_kernel(image(version_), luo("luo-v4"));
+  ASSERT_FALSE(other_luo) << "the kernel itself says otherwise";
+  EXPECT_HAS(other_luo.error().message, "no luo-v4");
+  EXPECT_EQ(running_kernel(folder_ + "/none", "").error().code, ENOENT);
+  const auto packed = running_kernel(file("image", test::bzimage("BZh9abcdef", version_)), "");
+  ASSERT_FALSE(packed);
+  EXPECT_EQ(packed.error().code, EUCLEAN);
 }
 
 }  // namespace

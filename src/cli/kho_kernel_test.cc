@@ -1,6 +1,5 @@
 // outlive kho dump --kernel and kho diff, of what a real kernel showed.
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 
@@ -14,16 +13,8 @@ namespace {
 
 using kho::seen_bytes;
 
-class DumpKernel : public testing::Test {
+class DumpKernel : public kho::SeenFolder {
  protected:
-  void SetUp() override { ASSERT_NE(::mkdtemp(folder_), nullptr); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  void put(const std::string& path, std::string_view bytes) {
-    const std::filesystem::path whole = std::filesystem::path(folder_) / path;
-    std::filesystem::create_directories(whole.parent_path());
-    ASSERT_TRUE(sys::write_file(whole, bytes));
-  }
   void put_warm() {
     put("kho/in/fdt", seen_bytes(kho::kInFdt));
     put("kho/in/sub_fdts/LUO", seen_bytes(kho::kInLuo));
@@ -40,8 +31,6 @@ class DumpKernel : public testing::Test {
     return run_words(words);
   }
   std::string path(const char* name) const { return fmt::format("{}/{}", folder_, name); }
-
-  char folder_[32] = "/tmp/outlive-cli-XXXXXX";
 };
 
 TEST_F(DumpKernel, Json) {

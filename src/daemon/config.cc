@@ -21,6 +21,7 @@
 #define TOML_UNREACHABLE __builtin_unreachable()
 #include <toml++/toml.h>
 
+#include "daemon/fleet_address.h"
 #include "daemon/metrics_address.h"
 
 namespace outlive::daemon {
@@ -301,6 +302,17 @@ Status read_metrics(Table& table, Config& config) {
   return table.done();
 }
 
+Status read_fleet(Table& table, Config& config) {
+  TRY(table.text("report", config.fleet_report));
+  TRY(table.milliseconds("report-timeout-ms", config.fleet_timeout_ns));
+  TRY(table.milliseconds("try-timeout-ms", config.fleet_try_ns));
+  if (config.fleet_report.empty()) return table.done();
+  if (const auto address = parse_fleet_address(config.fleet_report); !address) {
+    return table.wrong(*table.get("report"), "report", address.error().message);
+  }
+  return table.done();
+}
+
 Status read_grant(Table& table, luo::Grant& grant) {
   TRY(table.number("owner", grant.owner, kNoId - 1));
   TRY(table.ids("uids", grant.uids));
@@ -400,7 +412,8 @@ Result<Config> parse_config(std::string_view text, const std::string& path) {
   const std::pair<const char*, Reader> sections[] = {
       {"outlived", read_outlived}, {"kho", read_kho},           {"liveupdate", read_liveupdate},
       {"limits", read_limits},     {"worker", read_worker},     {"machine", read_machine},
-      {"update", read_update},     {"takeover", read_takeover}, {"metrics", read_metrics}};
+      {"update", read_update},     {"takeover", read_takeover}, {"metrics", read_metrics},
+      {"fleet", read_fleet}};
   for (const auto& [name, read] : sections) {
     const toml::node* node = top.get(name);
     if (node == nullptr) continue;

@@ -64,6 +64,9 @@ struct Config {
   machine::TakeoverOptions takeover;
   uint64_t takeover_tries = 3;  // of one binary that failed; then --force is needed
   std::string metrics_listen;   // "": no listener
+  std::string fleet_report;     // an address (fleet_address.h); "": to nobody
+  uint64_t fleet_timeout_ns = 60'000'000'000;
+  uint64_t fleet_try_ns = 3'000'000'000;
   std::vector<ServiceConfig> services;
 };
 

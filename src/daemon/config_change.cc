@@ -173,7 +173,7 @@ void Comparison::all() {
          reboot_command, reboot_timeout_ns, fds, worker_deaths, worker_timeout, lookup_timeout,
          confine, worker_share, lease_ns, control_connections, control_connections_per_uid,
          default_limits, quotas_of, granted, update_times, takeover_options, takeover_tries,
-         metrics_listen, services_of] = change_.config;
+         metrics_listen, fleet_report, fleet_timeout, fleet_try, services_of] = change_.config;
   at_start("[outlived] runtime-dir", old_.runtime_dir, runtime_dir);
   at_start("[outlived] state-dir", old_.state_dir, state_dir);
   live("[outlived] log-level", old_.log_level, log_level);
@@ -210,6 +210,9 @@ void Comparison::all() {
   takeover(old_.takeover, takeover_options);
   live("[takeover] tries", old_.takeover_tries, takeover_tries);
   live("[metrics] listen", old_.metrics_listen, metrics_listen);
+  live("[fleet] report", old_.fleet_report, fleet_report);
+  live_ms("[fleet] report-timeout-ms", old_.fleet_timeout_ns, fleet_timeout);
+  live_ms("[fleet] try-timeout-ms", old_.fleet_try_ns, fleet_try);
   static_cast<void>(services_of);
   services();
 }

@@ -152,6 +152,9 @@ const std::map<std::string, std::string> kOthers = {
     {"[takeover] probation-ms", "5"},
     {"[takeover] tries", "5"},
     {"[metrics] listen", R"("127.0.0.1:9464")"},
+    {"[fleet] report", R"("http://10.0.0.1:8080/x")"},
+    {"[fleet] report-timeout-ms", "5"},
+    {"[fleet] try-timeout-ms", "5"},
 };
 
 // "[section] key" of each line of the sample that has one, services' apart.

@@ -40,6 +40,19 @@ TEST(Config, KindOfMachine) {
             std::string::npos);
 }
 
+TEST(Config, WhereARefusalIsReported) {
+  EXPECT_EQ(parse_config("", "f.toml")->fleet_report, "");
+  const auto config = parse_config(
+      "[fleet]\nreport = 'http://[::1]:8080/x'\nreport-timeout-ms = 7\ntry-timeout-ms = 5\n",
+      "f.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->fleet_report, "http://[::1]:8080/x");
+  EXPECT_EQ(config->fleet_timeout_ns, 7'000'000u);
+  EXPECT_EQ(config->fleet_try_ns, 5'000'000u);
+  EXPECT_NE(problem("[fleet]\nreport = 'https://10.0.0.1/'\n").find("http://ADDRESS"),
+            std::string::npos);
+}
+
 TEST(Config, Leases) {
   const auto config = parse_config(
       "[liveupdate]\nlease-ms = 5\n[services.a]\ncommand = ['/a']\nlease-ms = 0\n"

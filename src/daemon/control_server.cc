@@ -212,6 +212,7 @@ bool ControlServer::carry_out(Client& client, std::string_view text) {
   client.more = call->more;
   client.used = ++uses_;
   client.waiting = {};
+  client.waiting.connection = client.fd.borrow();
   const int number = client.fd.get();
   std::optional<Answer> answer = methods_.handle(client.caller, *call, client.waiting);
   // What it started may have answered already, through the observer.

@@ -10,7 +10,9 @@
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
 #include "daemon/totals.h"
+#include "files/node.h"
 #include "kho/store.h"
+#include "machine/kernel/open_sessions.h"
 #include "wire/body.h"
 
 namespace outlive::daemon {
@@ -375,6 +377,10 @@ void Device::committed_session_connection(abi::ConnectionSlot& slot) {
 }
 
 bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
+  if (facts.kind == luo::FileKind::kOther) {
+    const Result<std::string> link = files::link_of(fd);
+    return link && !machine::session_of_link(*link).empty();
+  }
   if (facts.kind != luo::FileKind::kUnixConnection) return false;
   if (own_inodes_.contains(facts.inode)) return true;
   // A client's end of a device or control connection: its peer's name is one of our sockets.

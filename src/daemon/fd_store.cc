@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/sys.h"
 
 namespace outlive::daemon {
@@ -63,22 +64,13 @@ int notify_manager(std::string_view text, BorrowedFd fd) {
   const Result<sys::UnixAddress> address = sys::unix_address(path);
   if (!address || !socket) return address ? socket.error().code : address.error().code;
   iovec part{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  RightsRoom<1> room;
   msghdr message{};
   message.msg_name = const_cast<sockaddr_un*>(&address->address);
   message.msg_namelen = address->length;
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (fd.valid()) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    const int number = fd.get();
-    memcpy(CMSG_DATA(header), &number, sizeof number);
-  }
+  put_rights({&fd, fd.valid() ? size_t{1} : 0}, room.bytes, message);
   const Result<size_t> sent = sys::sendmsg(*socket, message, MSG_DONTWAIT | MSG_NOSIGNAL);
   return sent ? 0 : sent.error().code;
 }

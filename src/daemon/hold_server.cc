@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "daemon/fleet_report.h"
+#include "daemon/hold_status.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
 #include "daemon/new_binary.h"
@@ -59,7 +61,7 @@ std::optional<std::string> update_outlived(const HoldInput& input, BinaryAsker& 
   if (!peer) return wire::error_text(peer.error());
   const Result<SelfUpdateCall> call = self_update_call(peer->uid, parameters);
   if (!call) return wire::error_text(call.error());
-  const NewBinary wanted{call->request, call->binary, call->force, input.takeover_tries};
+  const NewBinary wanted{call->request, call->binary, call->force, input.config.takeover_tries};
   client.waits = wanted.request;
   if (machine::Takeover(input.control).outcome_of(wanted.request.words)) {
     return news_of(input, asker, wanted.request);
@@ -71,6 +73,10 @@ std::optional<std::string> update_outlived(const HoldInput& input, BinaryAsker& 
   const Status asked = asker.ask(wanted);
   if (!asked) return refused_text(asked.error());
   return std::nullopt;
+}
+
+Json status_of(const HoldInput& input) {
+  return hold_status(input.control, input.runtime.path, input.reason, input.refused);
 }
 
 // nullopt: later; empty: it is no call.
@@ -97,31 +103,7 @@ std::optional<std::string> answer(const HoldInput& input, BinaryAsker& asker, Cl
                                 ? fail(ESTALE, "inherited state refused: {}", input.reason)
                                 : fail(ESTALE, "everything is held: {}", input.reason));
   }
-  const machine::Control& control = input.control;
-  return wire::reply_text(Json{{"state", "undefined"},
-                               {"in_progress", false},
-                               {"live_update_number", 0},
-                               {"refused", input.refused ? Json(input.reason) : Json()},
-                               {"held", input.refused ? Json() : Json(input.reason)},
-                               {"runtime_dir", input.runtime.path},
-                               {"version", OUTLIVE_VERSION},
-                               {"pid_keeper", control.keeper_pid()},
-                               {"pid_worker", ::getpid()},
-                               {"pid_spare", control.spare_pid()},
-                               {"worker_deaths", control.block().worker_deaths},
-                               {"self_updates", control.block().takeover.updates},
-                               {"self_rollbacks", control.block().takeover.rollbacks},
-                               {"self_update_failed", nullptr},
-                               {"uptime_us", 0},
-                               {"sessions", 0},
-                               {"files", 0},
-                               {"services", 0},
-                               {"arena_used", 0},
-                               {"arena_size", 0},
-                               {"kho_enabled", true},
-                               {"liveupdate_enabled", true},
-                               {"fd_store", nullptr},
-                               {"log", nullptr}});
+  return wire::reply_text(status_of(input));
 }
 
 // False: it is gone.
@@ -211,8 +193,12 @@ int hold(const HoldInput& input) {
   }
   input.control.set_worker_state(abi::WorkerState::kHolding);
   machine::LaunchQueue launches(input.control);
-  Rebooter rebooter(input.control, launches, "on-incoming-failure", input.reboot_command,
-                    input.reboot_timeout_ns);
+  FleetReport report(input.control);
+  if (input.refused)
+    report.send(launches, input.config, status_of(input), FleetReport::Policy::kWaits);
+  Rebooter rebooter(input.control, launches, "on-incoming-failure",
+                    input.reboots ? input.config.reboot_command : std::vector<std::string>(),
+                    input.config.reboot_timeout_ns);
   Watchdog watchdog;
   machine::Takeover takeover(input.control);
   // The metrics' listener of the workers before, if there is one.
@@ -224,7 +210,7 @@ int hold(const HoldInput& input) {
     metrics->resume();
   }
   machine::Closer closer(input.control);
-  machine::Opener opener(input.control, launches, closer, input.lookup_timeout_ns);
+  machine::Opener opener(input.control, launches, closer, input.config.lookup_timeout_ns);
   BinaryAsker asker(input.control, opener, input.arena);
   Clients clients(closer, asker);
   while (input.control.stop_requested() == 0) {
@@ -232,7 +218,8 @@ int hold(const HoldInput& input) {
     watchdog.turn(system_clock().now_ns());
     opener.tick(system_clock().now_ns());
     launches.pump();
-    rebooter.turn(system_clock().now_ns());
+    const bool reports = report.is_due(system_clock().now_ns());
+    if (!reports) rebooter.turn(system_clock().now_ns());
     if (takeover.wants_stop()) {
       // Who waits asks again, with the same request_id, and finds the next worker.
       clients.hang_up();
@@ -247,8 +234,9 @@ int hold(const HoldInput& input) {
     closer.tick(system_clock().now_ns());
     const auto closing_ms = static_cast<int>(closer.wait_ns() / 1'000'000) + 1;
     int most_ms = closer.pending() != 0 ? closing_ms : 500;
-    // What is being opened wakes us by its end; a look now and then is for its time-out.
-    if (opener.next_deadline() != 0) most_ms = std::min(most_ms, 20);
+    // What is being opened wakes us by its end; a look now and then is for its time-out, and for
+    // the report's.
+    if (opener.next_deadline() != 0 || reports) most_ms = std::min(most_ms, 20);
     const int news = ::poll(polled.data(), polled.size(), most_ms);
     if (metrics) metrics->tick(system_clock().now_ns());
     if (news <= 0) continue;

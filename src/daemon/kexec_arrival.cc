@@ -1,5 +1,6 @@
 #include "daemon/kexec_arrival.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -8,13 +9,16 @@
 
 #include "abi/kho.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/image_core.h"
 #include "daemon/new_table.h"
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
+#include "machine/kernel/device_refusal.h"
 #include "machine/process/fd_table.h"
+#include "machine/process/takeover.h"
 
 namespace outlive::daemon {
 namespace {
@@ -40,13 +44,14 @@ Result<UniqueFd> whole_arena(BorrowedFd image) {
 
 class Settling {
  public:
-  Settling(luo::Core& core, machine::Arrival& arrival)
-      : core_(core), records_(core.records()), arrival_(arrival) {}
+  Settling(luo::Core& core, machine::Arrival& arrival, machine::Control& control)
+      : core_(core), records_(core.records()), arrival_(arrival), control_(control) {}
 
   void files() {
     std::vector<abi::FileSlot*> slots;
     records_.for_each<abi::FileSlot>([&](abi::FileSlot& slot) { slots.push_back(&slot); });
     for (abi::FileSlot* slot : slots) {
+      control_.beat(system_clock().now_ns());
       Result<UniqueFd> file = one(*slot);
       luo::Change change(records_);
       if (file) {
@@ -63,6 +68,7 @@ class Settling {
       }
       change.commit();
       if (file) identify(*slot);
+      FAULT_POINT("daemon.arrival.file");
     }
     std::vector<luo::Session*> direct;
     core_.sessions().for_each([&](luo::Session& session) {
@@ -112,17 +118,23 @@ class Settling {
   }
 
   // Kept as a file of it until its owner fetches it: until then it is as any other that waits to be
-  // claimed.
+  // claimed. It is none of the sessions that are finished: that would be the end of what is in it.
   Status take_direct(luo::Session& session) {
+    // From the kexec before, never fetched, and lost: said with the files.
+    if (session.files.find(abi::kDirectToken) != nullptr) return {};
+    Result<UniqueFd> kernel = arrival_.take_session(session.slot->header.id);
     luo::Change change(records_);
     change.set(session.slot->flags, session.slot->flags & ~abi::kSessionHandedOver);
-    UniqueFd kernel = TRY(arrival_.session(session.slot->header.id));
-    TRY(sys::set_cloexec(kernel, false));
-    const luo::NewFile file{abi::kDirectToken, kernel};
+    if (!kernel) {
+      change.commit();
+      return kernel.error();
+    }
+    const luo::NewFile file{abi::kDirectToken, *kernel};
     auto preserving = TRY(core_.files().preserve(change, session, std::span(&file, 1)));
     change.commit();
     preserving.committed();
-    open_.push_back(kernel.release());
+    open_.push_back(kernel->release());
+    FAULT_POINT("daemon.arrival.direct");
     return {};
   }
 
@@ -140,19 +152,39 @@ class Settling {
   luo::Core& core_;
   luo::Records& records_;
   machine::Arrival& arrival_;
+  machine::Control& control_;
   std::vector<int> open_;
   size_t lost_ = 0;
 };
 
-Status settle(BorrowedFd arena, machine::Arrival& arrival) {
+// What only this side knows of the time in between, in the timeline of each service's update.
+void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t started_ns) {
+  const uint64_t to_steady = system_clock().steady_ns() - system_clock().now_ns();
+  const uint64_t now = system_clock().steady_ns();
+  const uint64_t last = arrival.written_steady_ns();
+  // Both clocks have steps of a second where the kernel has them from the RTC alone.
+  const uint64_t started = std::max(last, started_ns + to_steady);
+  core.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+    luo::Timeline line(core.records().arena(), slot.timeline);
+    if (!line.is_open(abi::kTimelineKexec, abi::kTimelineWrite)) return;
+    line.end(abi::kTimelineKexec, abi::kTimelineWrite, last);
+    line.point(abi::kTimelineKexec, "reboot(2)", last);
+    line.end(line.begin("kernel", "kexec", last), started);
+    line.end(line.begin("outlived", "retrieve", started), std::max(started, now));
+    line.begin("outlived", "attach", std::max(started, now));
+  });
+}
+
+Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& control) {
   const std::unique_ptr<ImageCore> image = TRY(ImageCore::attach(arena));
   luo::Core& core = image->core();
   core.updates().kexec_arrived();
-  Settling settling(core, arrival);
+  Settling settling(core, arrival, control);
   settling.files();
   settling.processes();
+  note_times(core, arrival, machine::load_word(control.block().started_ns));
   const uint64_t epoch = core.records().root().fd_epoch;
-  const NewTableReport table = enter_new_table(core, settling.open(), epoch, system_clock());
+  const NewTableReport table = enter_new_table(core, settling.open(), {}, epoch, system_clock());
   log_notice(
       "through a kexec: {} sessions, {} files ({} lost), {} connections lost; live update number "
       "{}; the kernel's part took {} ms",
@@ -162,22 +194,106 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival) {
   return {};
 }
 
+class Taking {
+ public:
+  Taking(WorkerInput& input, machine::WorkerContext& context)
+      : input_(input),
+        context_(context),
+        control_(context.control),
+        device_(static_cast<int>(machine::load_word(control_.block().liveupdate_fd))) {}
+
+  Status run() {
+    if (state() == abi::ArrivalState::kPending) TRY(settle_all());
+    if (state() == abi::ArrivalState::kSettled) {
+      FAULT_POINT("daemon.arrival.settled");
+      machine::Arrival rest = machine::Arrival::let_go_before(device_);
+      TRY(rest.finish());
+      FAULT_POINT("daemon.arrival.finished");
+    }
+    enter(abi::ArrivalState::kNone);
+    return {};
+  }
+
+ private:
+  abi::ArrivalState state() const {
+    return static_cast<abi::ArrivalState>(machine::load_word(control_.block().arrival));
+  }
+  void enter(abi::ArrivalState state) {
+    machine::store_word(control_.block().arrival, static_cast<uint64_t>(state));
+  }
+
+  Status settle_all() {
+    // To the end of this process if it can't be read: it is held.
+    static std::optional<machine::Arrival> arrival;
+    arrival = TRY(machine::Arrival::claim(device_));
+    if (!arrival) {
+      note_strange_state();
+      return {};
+    }
+    if (context_.start_number != 1) TRY(close_others(*arrival));
+    TRY(arrival->read());
+    take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
+    machine::store_word(control_.block().steady_offset_ns, steady_offset_ns());
+    const UniqueFd arena = TRY(whole_arena(arrival->image()));
+    TRY(settle(arena, *arrival, control_));
+    FAULT_POINT("daemon.arrival.arena");
+    TRY(sys::dup3(arena, input_.arena.get(), 0));
+    TRY(arrival->let_go());
+    enter(abi::ArrivalState::kSettled);
+    arrival.reset();
+    return {};
+  }
+
+  // Also at every later start on this kernel: what came was adopted, and is the kernel's no more.
+  void note_strange_state() {
+    const std::string line = machine::handed_on(machine::liveupdate_log());
+    if (line.empty()) return;
+    input_.machine +=
+        "; the kernel before handed something on, nothing of it is outlived's: " + line;
+  }
+
+  // What a worker that was killed while it did this had opened.
+  Status close_others(const machine::Arrival& arrival) {
+    std::vector<BorrowedFd> named = control_.held_fds();
+    for (const auto& more : {input_.fds(), arrival.fds()}) {
+      named.insert(named.end(), more.begin(), more.end());
+    }
+    for (const int fd : input_.inherited) named.push_back(BorrowedFd(fd));
+    std::ranges::sort(named);
+    const auto closed =
+        TRY(machine::close_orphans(named, BorrowedFd(3), [](auto) { return false; }));
+    log_notice("what came through a kexec is taken once more: {} descriptors were left behind",
+               closed.closed);
+    return {};
+  }
+
+  WorkerInput& input_;
+  machine::WorkerContext& context_;
+  machine::Control& control_;
+  BorrowedFd device_;
+};
+
 }  // namespace
 
-Result<UniqueFd> take_arrival(BorrowedFd device) {
-  const machine::RaisedFdLimit raised;
-  // To the end of this process if it can't be read: it is held, and not closed by a worker that
-  // serves nobody.
-  static std::optional<machine::Arrival> arrival;
-  arrival = TRY(machine::Arrival::claim(device));
-  if (!arrival) return UniqueFd();
-  TRY(arrival->read());
-  take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
-  UniqueFd arena = TRY(whole_arena(arrival->image()));
-  TRY(settle(arena, *arrival));
-  TRY(arrival->finish());
-  arrival.reset();
-  return arena;
+void take_arrival(WorkerInput& input, machine::WorkerContext& context) {
+  abi::ControlBlock& block = context.control.block();
+  // Of whoever has settled it: this process is no clone of that one.
+  if (const uint64_t offset = machine::load_word(block.steady_offset_ns); offset != 0) {
+    take_over_steady_offset(offset);
+  }
+  if (context.hold || machine::load_word(block.arrival) == 0) return;
+  if (context.undecided) {
+    if (!machine::Takeover(context.control).commit()) {
+      machine::Takeover(context.control).give_reason("the old binary goes on");
+      ::_exit(EXIT_FAILURE);
+    }
+    context.undecided = false;
+  }
+  Status taken = Taking(input, context).run();
+  if (taken) return;
+  input.machine_refused =
+      fmt::format("what came through the kexec can't be read: {}{}", taken.error().text(),
+                  machine::log_text(machine::liveupdate_log()));
 }
 
 }  // namespace outlive::daemon

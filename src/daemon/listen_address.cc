@@ -117,4 +117,13 @@ Result<UniqueFd> open_listener(const ListenAddress& address, uint64_t uid) {
   return socket;
 }
 
+std::string local_path(BorrowedFd socket) {
+  sockaddr_un name{};
+  socklen_t length = sizeof name;
+  const Result<int> domain = sys::get_int_option(socket, SOL_SOCKET, SO_DOMAIN);
+  if (!domain || *domain != AF_UNIX) return {};
+  if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
+  return std::string(name.sun_path, strnlen(name.sun_path, sizeof name.sun_path));
+}
+
 }  // namespace outlive::daemon

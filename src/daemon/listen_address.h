@@ -40,4 +40,7 @@ Status start_listening(BorrowedFd socket, const ListenAddress& address);
 // All of it. Not of one that is at_path().
 Result<UniqueFd> open_listener(const ListenAddress& address, uint64_t uid);
 
+// Where a Unix socket is bound; "": it is none, or has no path.
+std::string local_path(BorrowedFd socket);
+
 }  // namespace outlive::daemon

@@ -1,7 +1,6 @@
 #include "daemon/machine_choice.h"
 
 #include "base/log.h"
-#include "daemon/kexec_arrival.h"
 #include "machine/kernel/device_refusal.h"
 #include "machine/kernel/liveupdate_device.h"
 
@@ -21,9 +20,10 @@ MachineChoice MachineChoice::make(const std::string& kind, const machine::Contro
     return choice;
   }
   const int code = device.error().code;
-  const std::string why = machine::device_refusal(device.error());
+  const std::vector<std::string> log = machine::liveupdate_log();
+  const std::string why = machine::device_refusal(device.error(), log);
   choice.text = "process: " + why;
-  if (kind == "kernel" || code == EIO) {
+  if (kind == "kernel" || code == EIO || machine::gave_up_early(device.error(), log)) {
     choice.refused = why;
   } else if (code == EBUSY) {
     log_warning("[machine] kind = auto: {}", why);
@@ -39,14 +39,6 @@ MachineChoice MachineChoice::inherit(const machine::Control& control) {
   choice.text = word != 0 ? "kernel" : "process: as before the update of outlived";
   if (word != 0) choice.device = BorrowedFd(static_cast<int>(word));
   return choice;
-}
-
-UniqueFd MachineChoice::arrival() {
-  if (!device.valid()) return {};
-  Result<UniqueFd> arena = take_arrival(device);
-  if (arena) return arena.take();
-  refused = fmt::format("what came through the kexec can't be read: {}", arena.error().text());
-  return {};
 }
 
 }  // namespace outlive::daemon

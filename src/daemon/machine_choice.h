@@ -4,7 +4,8 @@
 // Happy path:   auto, kernel: the device is open, and stays open in the shared table, for it has
 //               one owner only. auto without one: process.
 // Unhappy path: kernel without one, or auto where the kernel could not read what the one before
-//               left (EIO): `refused`, and [liveupdate] on-incoming-failure says what follows.
+//               left (EIO, or its log says why there is no device): `refused`, and [liveupdate]
+//               on-incoming-failure says what follows.
 #pragma once
 
 #include <string>
@@ -19,9 +20,6 @@ struct MachineChoice {
   static MachineChoice make(const std::string& kind, const machine::Control& control);
   // Of a binary that takes over: the device of the one before.
   static MachineChoice inherit(const machine::Control& control);
-  // The arena that came through a kexec, if one did; else not valid. An arrival that can't be read
-  // is `refused`, and stays with the kernel.
-  UniqueFd arrival();
 
   BorrowedFd device;    // of the table; not valid: process
   std::string text;     // for people: "kernel", "process: REASON"

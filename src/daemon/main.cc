@@ -6,11 +6,11 @@
 #include "base/log.h"
 #include "daemon/broken.h"
 #include "daemon/check_image.h"
+#include "daemon/kexec_arrival.h"
 #include "daemon/options.h"
 #include "daemon/rehearse.h"
 #include "daemon/setup.h"
 #include "daemon/stored_fds.h"
-#include "daemon/worker.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 #include "machine/process/takeover.h"
@@ -34,6 +34,7 @@ Result<int> run(const Options& options, const Result<LoadedConfig>& loaded,
   machine::KeeperOptions keeper = keeper_options(options, input.config, std::move(words));
   keeper.taking_over = taking_over;
   keeper.worker_main = [&](machine::WorkerContext& context) {
+    take_arrival(input, context);
     input.confined = confinement.apply().text();
     return worker_main(input, context);
   };
@@ -47,8 +48,7 @@ Result<int> start(const Options& options, const Result<LoadedConfig>& config,
   const bool taking_over = control.has_value();
   StoredFds stored = TRY(taking_over ? StoredFds() : StoredFds::take());  // numbers are free yet
   if (!taking_over) control = TRY(machine::Control::create());
-  Result<int> result =
-      run(options, config, *control, taking_over, std::move(stored), std::move(words));
+  auto result = run(options, config, *control, taking_over, std::move(stored), std::move(words));
   if (!result && taking_over) machine::Takeover(*control).give_reason(result.error().message);
   return result;
 }

@@ -6,6 +6,7 @@
 #include "abi/orchestrator_varlink.h"
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/utc_time.h"
 #include "daemon/device.h"
 #include "daemon/ledger.h"
 #include "daemon/self_update.h"
@@ -16,12 +17,7 @@ namespace outlive::daemon {
 using wire::Json;
 
 std::string time_text(uint64_t realtime_ns) {
-  const auto seconds = static_cast<time_t>(realtime_ns / 1'000'000'000);
-  tm parts{};
-  gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                     realtime_ns / 1'000'000 % 1000);
+  return utc_text(realtime_ns, 3);
 }
 
 const char* name_of(abi::ServiceState state) {

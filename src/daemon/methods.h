@@ -36,6 +36,7 @@ struct Answer {
 // What a call waits for; addresses of slots.
 struct Waiting {
   enum class For { kNothing, kRun, kUpdate, kSelfUpdate, kStop, kStopAll } what = For::kNothing;
+  BorrowedFd connection;  // the caller's
   uint64_t service = 0;
   uint64_t update = 0;
   uint64_t since_ns = 0;

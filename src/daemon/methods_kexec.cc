@@ -10,6 +10,7 @@
 #include "daemon/device.h"
 #include "daemon/host_update.h"
 #include "daemon/methods.h"
+#include "daemon/reboot_hold.h"
 #include "kho/image_copy.h"
 
 namespace outlive::daemon {
@@ -22,7 +23,7 @@ constexpr uint64_t kPauseNs = 30'000'000'000;
 }  // namespace
 
 Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json& parameters,
-                                           Waiting&) {
+                                           Waiting& waiting) {
   TRY(wire::only_params(parameters, {"request_id", "action"}));
   const wire::RequestId request = TRY(wire::request_id_param(parameters));
   const auto action = TRY(wire::param<std::string>(parameters, "action"));
@@ -45,9 +46,16 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
     // A worker that came after the one that was told to pause serves.
     if (action == "check") frozen = frozen && device_.is_paused();
     if (frozen) device_.pause_until(parts_.now() + kPauseNs);
+    if (frozen && action == "check") {
+      begin_reboot_hold(parts_.control, waiting.connection, parts_.now() + kPauseNs);
+    }
   } else if (action == "cancel") {
-    if (!list.empty()) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
+    // A worker that came meanwhile has cancelled it itself.
+    const bool goes_on =
+        !list.empty() && list.front()->step != static_cast<uint64_t>(abi::UpdateStep::kCancelled);
+    if (goes_on) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
     device_.pause_until(0);
+    end_reboot_hold(parts_.control);
   } else if (action != "look") {
     return wire::bad_param("action", "look, begin, check or cancel is expected");
   }
@@ -61,7 +69,8 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   return std::optional(Json{{"frozen", frozen},
                             {"pid", ::getpid()},
                             {"liveupdate_fd", device},
-                            {"steady_offset_ns", steady_offset_ns()},
+                            // Below 0 where the clock was never set.
+                            {"steady_offset_ns", static_cast<int64_t>(steady_offset_ns())},
                             {"arena_fd", saved_.valid() ? Json(saved_.get()) : Json()},
                             {"services", std::move(services)}});
 }

@@ -114,12 +114,13 @@ std::optional<uint64_t> Methods::newest_self_update(const SelfUpdateTimeline& se
 Json Methods::update_timeline(const abi::UpdateSlot& update) {
   const luo::Timeline timeline = parts_.core.updates().timeline(update);
   const auto entries = timeline.entries();
-  const uint64_t start = entries.empty() ? 0 : entries.front().start_ns;
+  uint64_t start = entries.empty() ? 0 : entries.front().start_ns;
+  for (const auto& entry : entries) start = std::min(start, entry.start_ns);
   Json list = Json::array();
   Json blackout_start;
   Json blackout_end;
   for (const auto& entry : entries) {
-    const uint64_t from = (entry.start_ns - std::min(start, entry.start_ns)) / 1000;
+    const uint64_t from = (entry.start_ns - start) / 1000;
     const Json to = entry.end_ns == 0 ? Json() : Json((entry.end_ns - start) / 1000);
     if (entry.what == "blackout") {
       blackout_start = from;

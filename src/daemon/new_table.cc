@@ -9,12 +9,17 @@ namespace {
 
 class NewTable {
  public:
-  NewTable(luo::Core& core, const std::vector<int>& open, const Clock& clock)
-      : core_(core), records_(core.records()), open_(open), clock_(clock) {}
+  NewTable(luo::Core& core, const std::vector<int>& open_files,
+           const std::vector<int>& open_connections, const Clock& clock)
+      : core_(core),
+        records_(core.records()),
+        files_(open_files),
+        connections_(open_connections),
+        clock_(clock) {}
 
   void files() {
     for (abi::FileSlot* slot : all<abi::FileSlot>()) {
-      if (is_open(slot->fd) || slot->fd < 0) continue;
+      if (is_open(files_, slot->fd) || slot->fd < 0) continue;
       const luo::Session* session = core_.sessions().at(slot->session);
       log_error("session '{}' token {:#x}: lost, it was not in the fd store",
                 session != nullptr ? session->name : "?", slot->token);
@@ -33,7 +38,7 @@ class NewTable {
         change.set(slot->reply_fd, int64_t{-1});
         if (slot->result == 0) change.set(slot->result, int64_t{-EIO});
       }
-      if (slot->fd >= 0 && !is_open(slot->fd)) {
+      if (slot->fd >= 0 && !is_open(connections_, slot->fd)) {
         change.set(slot->fd, int64_t{-1});
         ++report.connections_lost;
         abi::SessionSlot* session = records_.find<abi::SessionSlot>(slot->session);
@@ -68,8 +73,8 @@ class NewTable {
     records_.for_each<S>([&](S& slot) { list.push_back(&slot); });
     return list;
   }
-  bool is_open(int64_t number) const {
-    return std::binary_search(open_.begin(), open_.end(), number);
+  static bool is_open(const std::vector<int>& open, int64_t number) {
+    return std::binary_search(open.begin(), open.end(), number);
   }
   static void forget(luo::Change& change, abi::ProcessWords& words) {
     if (words.pid == 0 && words.instance == 0) return;
@@ -80,15 +85,17 @@ class NewTable {
 
   luo::Core& core_;
   luo::Records& records_;
-  const std::vector<int>& open_;
+  const std::vector<int>& files_;
+  const std::vector<int>& connections_;
   const Clock& clock_;
 };
 
 }  // namespace
 
-NewTableReport enter_new_table(luo::Core& core, const std::vector<int>& open, uint64_t epoch,
+NewTableReport enter_new_table(luo::Core& core, const std::vector<int>& files,
+                               const std::vector<int>& connections, uint64_t epoch,
                                const Clock& clock) {
-  NewTable table(core, open, clock);
+  NewTable table(core, files, connections, clock);
   table.files();
   table.connections();
   table.processes();

@@ -20,9 +20,10 @@ struct NewTableReport {
   size_t files_lost = 0;
   size_t connections_lost = 0;
 };
-// `open`: the numbers that are what the records mean, sorted. Sets fd_epoch to `epoch` at its end.
-// Before anything that records could name is opened.
-NewTableReport enter_new_table(luo::Core& core, const std::vector<int>& open, uint64_t epoch,
+// `files`, `connections`: the numbers that are what the records of such mean, sorted. Sets fd_epoch
+// to `epoch` at its end. Before anything else that records could name is opened.
+NewTableReport enter_new_table(luo::Core& core, const std::vector<int>& files,
+                               const std::vector<int>& connections, uint64_t epoch,
                                const Clock& clock);
 
 }  // namespace outlive::daemon

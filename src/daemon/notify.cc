@@ -3,7 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "abi/wire.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/sys.h"
 #include "daemon/supervisor.h"
 
@@ -46,25 +48,16 @@ void NotifySockets::drop(BorrowedFd socket, uint64_t instance) {
 void NotifySockets::readable(BorrowedFd socket, uint64_t instance) {
   for (int i = 0; i < 16; ++i) {
     char text[8192];
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 253)];
+    RightsRoom<abi::kMaxFds> room;
     iovec part{text, sizeof text};
     msghdr header{};
     header.msg_iov = &part;
     header.msg_iovlen = 1;
-    header.msg_control = control;
-    header.msg_controllen = sizeof control;
+    header.msg_control = room.bytes;
+    header.msg_controllen = sizeof room.bytes;
     const Result<size_t> got = sys::recvmsg(socket, header, MSG_DONTWAIT);
     if (!got) return;
-    std::vector<UniqueFd> fds;
-    for (cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, one)) {
-      if (one->cmsg_level != SOL_SOCKET || one->cmsg_type != SCM_RIGHTS) continue;
-      const size_t count = (one->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (size_t k = 0; k < count; ++k) {
-        int number;
-        memcpy(&number, CMSG_DATA(one) + k * sizeof number, sizeof number);
-        fds.emplace_back(number);
-      }
-    }
+    std::vector<UniqueFd> fds = take_rights(header);
     if (header.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) {
       log_warning("instance {:x}: a notification was too long or its fds did not fit", instance);
     }

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "base/sys.h"
+#include "daemon/fleet_post.h"
 
 namespace outlive::daemon {
 namespace {
@@ -49,6 +50,9 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   app.add_flag("--no-keeper", options.no_keeper,
                "One process, which nobody replaces: for valgrind and debuggers");
   app.add_option("--rehearse", options.rehearse)->group("");
+  app.add_option("--report-to", options.report_to)->group("");
+  app.add_option("--report-for", options.report_for_ms)->group("");
+  app.add_option("--report-try", options.report_try_ms)->group("");
   app.footer(
       "Examples:\n"
       "  outlived                          as any user; the sockets' folder is logged\n"
@@ -61,6 +65,10 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
+  }
+  if (!options.report_to.empty()) {
+    return post_report(options.report_to, options.report_for_ms * 1'000'000,
+                       options.report_try_ms * 1'000'000);
   }
   options.check_config = check_config->count() != 0;
   if (!only_check.empty()) options.config = only_check;

@@ -16,7 +16,10 @@ struct Options {
   std::string kho;         // "", "on", "off"
   std::string liveupdate;  // "", "on", "off"
   std::string check_image;
-  std::string rehearse;  // hidden: said by the keeper of an outlived that this one may replace
+  std::string rehearse;   // hidden: said by the keeper of an outlived that this one may replace
+  std::string report_to;  // hidden, all three: a worker's report (fleet_report.h)
+  uint64_t report_for_ms = 0;
+  uint64_t report_try_ms = 0;
   bool check_config = false;
   bool no_keeper = false;
 };

@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "daemon/broken.h"
 #include "daemon/image_core.h"
+#include "daemon/inheritance.h"
 #include "luo/fsck.h"
 #include "machine/process/confinement_calls.h"
 
@@ -48,6 +49,7 @@ Status check_socket(const abi::ConnectionSlot& slot) {
 }
 
 Status look(BorrowedFd image) {
+  if (is_blank(image)) return {};  // no worker has got that far: there is nothing to be read
   const std::unique_ptr<ImageCore> attached = TRY(ImageCore::attach(image));
   luo::Core& core = attached->core();
   TRY(core.files().verify());

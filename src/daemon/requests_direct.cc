@@ -2,15 +2,13 @@
 // owner, in a session of the kernel's own. outlived makes that one, and hands over its only fd.
 //
 // Happy path:   CREATE_SESSION with kFlagDirect -> KERNEL_SESSION -> the client's ioctls -> kexec
-// ->
-//               it is a file of the session that waits to be claimed (kexec_arrival.h) ->
+//               -> it is a file of the session that waits to be claimed (kexec_arrival.h) ->
 //               RETRIEVE_SESSION -> KERNEL_SESSION -> the client's ioctls.
 // Unhappy path: what is made and not recorded yet is an orphan, which ends with outlived's worker,
 //               empty as it is. What came through a kexec is never only an orphan: its record names
 //               it until the reply's does, as of one commit.
 // No copy:      one of ours would keep the kernel's session from ending with the client's. After
-// the
-//               reply outlived has none, so there is nothing to hand out again: no lease.
+//               the reply outlived has none, so there is nothing to hand out again: no lease.
 #include <fcntl.h>
 
 #include <algorithm>

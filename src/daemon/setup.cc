@@ -101,13 +101,19 @@ Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
                           const machine::Control& control) {
   const Config& config = loaded.config;
   Setup setup;
+  machine::store_word(control.block().started_ns, system_clock().now_ns());
   setup.runtime = TRY(wire::make_runtime_dir(config.runtime_dir));
   setup.state_dir = choose_state_dir(config, setup.runtime);
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));
   setup.inherits = stored.arena.valid();
   UniqueFd arena = std::move(stored.arena);
   setup.machine = MachineChoice::make(config.machine, control);
-  if (!arena) arena = setup.machine.arrival();
+  // What may have come through a kexec is retrieved by a worker (kexec_arrival.h): nothing of it is
+  // before there is somebody to go on when who does it dies.
+  if (!arena && setup.machine.device.valid()) {
+    machine::store_word(control.block().arrival,
+                        static_cast<uint64_t>(abi::ArrivalState::kPending));
+  }
   if (!arena) arena = TRY(make_arena(config.arena_max));
   UniqueFd device = TRY(listen_again(stored.device_listener, setup.runtime.liveupdate_socket(),
                                      SOCK_SEQPACKET, 0666));

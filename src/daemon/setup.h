@@ -21,7 +21,7 @@ struct WorkerInput;
 struct Setup {
   // EEXIST: another outlived is at this folder (its pid is named).
   // What the fd store gave back is used instead of new ones; taken from it.
-  // [machine] kind is chosen here, and what came through a kexec is taken.
+  // [machine] kind is chosen here; what came through a kexec is left to the first worker.
   static Result<Setup> make(const LoadedConfig& loaded, StoredFds& stored,
                             const machine::Control& control);
   // The same, left by the binary before this one over its exec (abi/takeover.h). EUCLEAN.

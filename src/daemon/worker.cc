@@ -1,7 +1,6 @@
 #include "daemon/worker.h"
 
 #include <string.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +11,16 @@
 #include "daemon/broken.h"
 #include "daemon/control_server.h"
 #include "daemon/device.h"
+#include "daemon/fleet_report.h"
 #include "daemon/hold_server.h"
+#include "daemon/hold_status.h"
 #include "daemon/host_update.h"
 #include "daemon/inheritance.h"
 #include "daemon/ledger.h"
+#include "daemon/listen_address.h"
 #include "daemon/new_table.h"
 #include "daemon/operators.h"
+#include "daemon/reboot_hold.h"
 #include "daemon/recorder.h"
 #include "daemon/reloader.h"
 #include "daemon/saved_image.h"
@@ -27,7 +30,6 @@
 #include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
-
 namespace {
 
 // The part of the core's host that exists before the loop does: fds that attach wants closed wait.
@@ -36,15 +38,6 @@ struct Releases {
   std::vector<BorrowedFd> early;
   void take(BorrowedFd fd) { store != nullptr ? store->release(fd) : early.push_back(fd); }
 };
-
-std::string local_path(BorrowedFd fd) {
-  sockaddr_un name{};
-  socklen_t length = sizeof name;
-  const Result<int> domain = sys::get_int_option(fd, SOL_SOCKET, SO_DOMAIN);
-  if (!domain || *domain != AF_UNIX) return {};
-  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&name), &length) != 0) return {};
-  return std::string(name.sun_path, strnlen(name.sun_path, sizeof name.sun_path));
-}
 
 void tell_service_manager(std::string_view text) {
   const int code = notify_manager(text);
@@ -65,6 +58,8 @@ class Worker {
   Status commit();
   Status start();
   int run();
+  // To the fleet: machine_refused, what was refused before this start.
+  void report();
 
  private:
   Status attach_core(luo::Context& context);
@@ -99,6 +94,7 @@ class Worker {
   std::unique_ptr<SelfUpdate> self_update_;
   std::unique_ptr<Operators> operators_;
   std::unique_ptr<HostUpdate> host_update_;
+  FleetReport fleet_{control_};
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
   kho::AttachReport arena_report_;
@@ -136,7 +132,7 @@ Status Worker::attach() {
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));
     if (device_ != nullptr && device_->is_ours(fd, facts)) {
-      return fail(ENOENT, "no handler takes a connection of outlived's own");
+      return fail(ENOENT, "no handler takes a session or connection of outlived's");
     }
     return facts;
   };
@@ -202,8 +198,8 @@ void Worker::enter_table() {
   abi::RecordsRoot& root = core_->records().root();
   if (block.table_epoch == 0) machine::store_word(block.table_epoch, root.fd_epoch + 1);
   if (root.fd_epoch == block.table_epoch) return;
-  const NewTableReport report =
-      enter_new_table(*core_, input_.inherited, block.table_epoch, system_clock());
+  const NewTableReport report = enter_new_table(*core_, input_.inherited, input_.inherited,
+                                                block.table_epoch, system_clock());
   machine::store_word(block.store_mark, root.committed);  // it is where all of it comes from
   log_notice(
       "taken over from the service manager's fd store: {} sessions, {} files ({} lost), {} "
@@ -308,6 +304,11 @@ Status Worker::start() {
   operators_->start();
   tell_of_keeper();
   return {};
+}
+
+void Worker::report() {
+  const auto status = hold_status(control_, input_.runtime.path, input_.machine_refused, true);
+  fleet_.send(*launches_, input_.config, status, FleetReport::Policy::kGoesOn);
 }
 
 std::vector<FdStore::Named> Worker::store_base() const {
@@ -436,18 +437,16 @@ int Worker::run() {
 }  // namespace
 
 int worker_main(WorkerInput& input, machine::WorkerContext& context) {
-  set_log_role("worker");
+  await_reboot(context.control);
   input.config = take_config(context.control, input);
   set_log_level(input.config.log_level);
   const Config& config = input.config;
-  const auto hold_because = [&](std::string reason, std::vector<std::string> reboot = {}) {
+  const auto hold_because = [&](std::string reason, bool reboots = false) {
     return hold({context.control, input.runtime, input.control_listener, std::move(reason),
-                 !context.hold, input.arena, config.takeover_tries, config.lookup_timeout_ns,
-                 std::move(reboot), config.reboot_timeout_ns});
+                 !context.hold, input.arena, config, reboots});
   };
   const auto refuse = [&](const std::string& reason) {
-    const bool reboot = config.on_incoming_failure == "reboot";
-    return hold_because(reason, reboot ? config.reboot_command : std::vector<std::string>());
+    return hold_because(reason, config.on_incoming_failure == "reboot");
   };
   if (context.hold) {
     return hold_because(
@@ -461,6 +460,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     log_error("The incoming tree failed to initialize properly, disabling live update: {}",
               input.machine_refused);
     if (config.on_incoming_failure != "fresh") return refuse(input.machine_refused);
+    machine::store_word(context.control.block().arrival, uint64_t{0});
   }
   const EpochKept epoch(input.arena);
   auto worker = std::make_unique<Worker>(input, context);
@@ -484,6 +484,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
         !make_way(input.arena, input.state_dir, context.control)) {
       return refuse(attached.error().message);
     }
+    input.machine_refused = attached.error().message;
     worker = std::make_unique<Worker>(input, context);
     attached = worker->attach();
   }
@@ -492,6 +493,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     log_error("start: {}", started.error().text());
     return EXIT_FAILURE;
   }
+  if (!input.machine_refused.empty()) worker->report();
   return worker->run();
 }
 

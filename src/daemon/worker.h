@@ -32,8 +32,8 @@ struct WorkerInput {
   BorrowedFd control_listener;
   BorrowedFd lock;
   std::string confined = {};  // what is in force in this worker (machine/process/confinement.h)
-  std::string machine = "process";  // machine_choice.h
-  std::string machine_refused = {};
+  std::string machine = "process";   // machine_choice.h
+  std::string machine_refused = {};  // why what came in isn't taken; a fresh start goes on with it
   bool fd_store = false;
   // The arena is another outlived's (stored_fds.h); the numbers that its records may name.
   bool inherits = false;

@@ -2,10 +2,8 @@
 #include "kho/kernel_state.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "base/sys.h"
 #include "kho/kernel_blobs.h"
@@ -14,16 +12,8 @@
 namespace outlive::kho {
 namespace {
 
-class State : public testing::Test {
+class State : public SeenFolder {
  protected:
-  void SetUp() override { ASSERT_NE(::mkdtemp(folder_), nullptr); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  void put(const std::string& path, std::string_view bytes) {
-    const std::filesystem::path whole = std::filesystem::path(folder_) / path;
-    std::filesystem::create_directories(whole.parent_path());
-    ASSERT_TRUE(sys::write_file(whole, bytes));
-  }
   void put_cold() {
     put("out/fdt", seen_bytes(kColdOutFdt));
     put("out/scratch_phys", kScratchPhys);
@@ -41,8 +31,6 @@ class State : public testing::Test {
     put("out/sub_fdts/kexec-metadata", seen_bytes(kWarmOutMetadata));
   }
   KernelState read() { return read_kernel_state(folder_).take(); }
-
-  char folder_[32] = "/tmp/outlive-kho-XXXXXX";
 };
 
 testing::AssertionResult noted(const KernelState& state, std::string_view words) {

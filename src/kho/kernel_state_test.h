@@ -2,8 +2,14 @@
 // after a kexec from there with a session preserved.
 #pragma once
 
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
 #include <string>
 #include <string_view>
+
+#include "base/sys.h"
 
 namespace outlive::kho {
 
@@ -59,5 +65,20 @@ inline constexpr char kWarmOutMetadata[] =
     "0000000000000000000000000000000000000000000000000002000000";
 inline constexpr char kScratchPhys[] = "0x3a800000\n0x3fc00000\n0x2e800000\n";
 inline constexpr char kScratchLen[] = "0x4000000\n0x0\n0xc000000\n";
+
+// A folder that looks like the kernel's debugfs, as far as a test puts something there.
+class SeenFolder : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_NE(::mkdtemp(folder_), nullptr); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  void put(const std::string& path, std::string_view bytes) {
+    const std::filesystem::path whole = std::filesystem::path(folder_) / path;
+    std::filesystem::create_directories(whole.parent_path());
+    ASSERT_TRUE(sys::write_file(whole, bytes));
+  }
+
+  char folder_[32] = "/tmp/outlive-kho-XXXXXX";
+};
 
 }  // namespace outlive::kho

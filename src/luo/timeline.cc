@@ -25,7 +25,7 @@ Result<kho::Phys> Timeline::make(kho::Arena& arena, uint64_t update) {
   return page;
 }
 
-Timeline::Timeline(kho::Arena& arena, uint64_t address) {
+Timeline::Timeline(kho::Arena& arena, uint64_t address, uint64_t added_ns) : added_ns_(added_ns) {
   if (!arena.is_live(kho::Phys{address}, abi::kOwnerTimeline, abi::kPageSize)) return;
   auto* page = arena.object<abi::TimelinePage>(kho::Phys{address});
   if (text_of(page->compatible) != abi::kTimelineCompatible) return;
@@ -40,7 +40,7 @@ size_t Timeline::begin(std::string_view who, std::string_view what, uint64_t now
     return SIZE_MAX;
   }
   abi::TimelineEntry entry{};
-  entry.start_ns = now_ns;
+  entry.start_ns = now_ns + added_ns_;
   memcpy(entry.who, who.data(), std::min(who.size(), sizeof entry.who - 1));
   memcpy(entry.what, what.data(), std::min(what.size(), sizeof entry.what - 1));
   const size_t index = page_->count;
@@ -50,7 +50,7 @@ size_t Timeline::begin(std::string_view who, std::string_view what, uint64_t now
 }
 
 void Timeline::end(size_t entry, uint64_t now_ns) {
-  if (valid() && entry < page_->count) kho::store_word(&list()[entry].end_ns, now_ns);
+  if (valid() && entry < page_->count) kho::store_word(&list()[entry].end_ns, now_ns + added_ns_);
 }
 
 void Timeline::end(std::string_view who, std::string_view what, uint64_t now_ns) {
@@ -59,7 +59,7 @@ void Timeline::end(std::string_view who, std::string_view what, uint64_t now_ns)
     abi::TimelineEntry& entry = list()[i];
     if (entry.end_ns == 0 && text_of(entry.who) == who.substr(0, sizeof entry.who - 1) &&
         text_of(entry.what) == what.substr(0, sizeof entry.what - 1)) {
-      kho::store_word(&entry.end_ns, now_ns);
+      kho::store_word(&entry.end_ns, now_ns + added_ns_);
       return;
     }
   }
@@ -67,6 +67,12 @@ void Timeline::end(std::string_view who, std::string_view what, uint64_t now_ns)
 
 void Timeline::point(std::string_view who, std::string_view what, uint64_t now_ns) {
   end(begin(who, what, now_ns), now_ns);
+}
+
+bool Timeline::is_open(std::string_view who, std::string_view what) const {
+  const std::vector<Entry> all = entries();
+  return std::ranges::any_of(
+      all, [&](const Entry& one) { return one.end_ns == 0 && one.who == who && one.what == what; });
 }
 
 std::vector<Timeline::Entry> Timeline::entries() const {

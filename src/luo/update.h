@@ -166,7 +166,9 @@ class Updates {
   // Whom the active update waits for, for people; "" when nobody.
   std::string waiting_for(const abi::UpdateSlot& update);
   Timeline timeline(const abi::UpdateSlot& update) {
-    return Timeline(context_.records->arena(), update.timeline);
+    const bool crosses = update.scope == static_cast<uint64_t>(Scope::kKernel);
+    return Timeline(context_.records->arena(), update.timeline,
+                    crosses ? context_.clock->steady_ns() - now() : 0);
   }
   UpdateTimes times;
 

@@ -260,6 +260,7 @@ void Updates::resume() {
       update.again = true;
       begin_cancel(update, EAGAIN, "outlived's worker was replaced");
     } else if (restarts(*update.service)) {
+      update.timeline.end("outlived", "attach", now());  // of one that came through a kexec
       host_retire(update);
     } else if (at == UpdateStep::kCommit) {
       forget_finish_failure(update);

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "base/rights.h"
 #include "base/sys.h"
 
 namespace outlive::wire {
@@ -15,22 +16,6 @@ constexpr size_t kControlSize =
 struct ControlBuffer {
   alignas(cmsghdr) std::byte bytes[kControlSize];
 };
-
-// Every fd that the kernel has installed, so that all of them have an owner at once.
-std::vector<UniqueFd> take_fds(msghdr& message) {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
-    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    fds.reserve(fds.size() + count);
-    for (size_t i = 0; i < count; ++i) {
-      int number = -1;
-      memcpy(&number, CMSG_DATA(c) + i * sizeof number, sizeof number);
-      fds.emplace_back(number);
-    }
-  }
-  return fds;
-}
 
 // Zero bytes were read: the end, or a packet without a byte in it?
 Result<Received> zero_bytes(BorrowedFd socket) {
@@ -73,7 +58,7 @@ Result<Received> read_message(BorrowedFd socket, Buffer& buffer, FdFlag fd_flag,
   if (!got) return without_message(got.take_error());
   Unwanted here;
   Unwanted& fds = unwanted != nullptr ? *unwanted : here;
-  fds = take_fds(raw);
+  fds = take_rights(raw);
   Received received;
   if (*got == 0 && fds.empty()) return zero_bytes(socket);
   if (*got < sizeof(abi::MessageHeader)) {
@@ -103,23 +88,6 @@ iovec part_of(std::span<const std::byte> bytes) {
   return {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
 }
 
-// Puts the fds into one SCM_RIGHTS message of `raw`.
-void put_fds(std::span<const BorrowedFd> fds, ControlBuffer& control, msghdr& raw) {
-  if (fds.empty()) return;
-  const size_t bytes = fds.size() * sizeof(int);
-  raw.msg_control = control.bytes;
-  raw.msg_controllen = CMSG_SPACE(bytes);
-  memset(control.bytes, 0, CMSG_SPACE(bytes));
-  cmsghdr* rights = CMSG_FIRSTHDR(&raw);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(bytes);
-  for (size_t i = 0; i < fds.size(); ++i) {
-    const int number = fds[i].get();
-    memcpy(CMSG_DATA(rights) + i * sizeof number, &number, sizeof number);
-  }
-}
-
 }  // namespace
 
 Result<Received> peek(BorrowedFd socket, Buffer& buffer, FdFlag flag, Unwanted* unwanted) {
@@ -145,7 +113,7 @@ Result<size_t> take_bytes(BorrowedFd socket, std::span<std::byte> into, Unwanted
   raw.msg_control = control.bytes;
   raw.msg_controllen = sizeof control.bytes;
   const size_t got = TRY(sys::recvmsg(socket, raw, MSG_DONTWAIT));
-  for (UniqueFd& fd : take_fds(raw)) fds.push_back(std::move(fd));
+  for (UniqueFd& fd : take_rights(raw)) fds.push_back(std::move(fd));
   return got;
 }
 
@@ -162,7 +130,7 @@ Status send(BorrowedFd socket, const abi::MessageHeader& header, std::span<const
   msghdr raw{};
   raw.msg_iov = parts;
   raw.msg_iovlen = std::size(parts);
-  put_fds(fds, control, raw);
+  put_rights(fds, control.bytes, raw);
   TRY(sys::sendmsg(socket, raw, blocking == Blocking::kNo ? MSG_DONTWAIT : 0));
   return {};
 }

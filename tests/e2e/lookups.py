@@ -6,8 +6,11 @@ meanwhile another client is served by the same worker.
     python3 tests/e2e/lookups.py BIN_DIR
 """
 
+import os
 import threading
+from types import SimpleNamespace
 
+import protocol as p
 from blocking_fds import Victim
 from fuse import LOOKUP, silent_file
 from harness import check, contains, equal, free_port, main, try_ask, wait_for
@@ -27,10 +30,21 @@ class Call(threading.Thread):
         self.done = self.world.outlive(*self.words)
 
 
-def refused(world, server, victim, words, path, code=75, twice=False):
+class RunIn(Call):
+    """Run with a folder of its own: the command's is where it was called."""
+
+    def run(self):
+        error, reply = p.varlink(self.world.runtime, "Run", {
+            "request_id": os.urandom(16).hex(), "name": "never", "argv": ["/bin/sleep", "1000"],
+            "env": [], "cwd": self.words[-1], "listen": [], "restart": "no", "notify": False,
+            "ready_timeout_ms": 0, "stop_timeout_ms": 0, "policy": "fail"})
+        self.done = SimpleNamespace(code=75 if error else 0, err=str(reply.get("message")), out="")
+
+
+def refused(world, server, victim, words, path, code=75, twice=False, how=Call):
     """The command hangs at its path, and then is refused; what others have goes on meanwhile."""
     waiting = len(server.asked)
-    call = Call(world, *words)
+    call = how(world, *words)
     call.start()
     wait_for(f"{words[:2]} to hang", lambda: len(server.asked) > waiting or not call.is_alive())
     check(len(server.asked) > waiting, f"{words}: it never asked for the path: {call.done}")
@@ -72,6 +86,8 @@ def attack(world, server):
     equal(world.service("never"), None, "the service that never began")
     refused(world, server, victim, ["run", "never", "--listen", f"unix:{slow}.sock", "--",
                                     *world.service_command(str(free_port()))], f"{slow}.sock")
+    equal(world.service("never"), None, "the service that never began")
+    refused(world, server, victim, ["run", "in", slow], slow, how=RunIn)
     equal(world.service("never"), None, "the service that never began")
     refused(world, server, victim, ["update", "web", "--", slow], slow, code=3)
     refused(world, server, victim, ["update", "outlived", "--binary", slow], slow)

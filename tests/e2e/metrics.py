@@ -3,6 +3,7 @@ deaths of the worker; nobody who asks badly holds anybody up."""
 
 import os
 import re
+import signal
 import socket
 import time
 
@@ -216,7 +217,7 @@ def moves_and_ends(world, port):
 def in_hold_mode(world):
     port = free_port()
     other = world.second("held", f'[limits]\nworker-deaths = 0\n[metrics]\nlisten = "127.0.0.1:{port}"\n')
-    other.kill(other.status()["pid_worker"], 11)
+    other.kill(other.status()["pid_worker"], signal.SIGABRT)
     wait_for("hold mode", lambda: other.outlive("status").code == 78)
     told = scrape(port)
     equal(told["outlive_hold"], 1, "hold")

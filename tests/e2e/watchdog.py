@@ -37,7 +37,7 @@ def test(world):
     equal(world.outlive("update", "outlived").code, 0, "update of outlived")
     expect_heard(manager, "the next outlived")
     while world.outlive("status").code == 0:
-        next_worker(world, signal.SIGSEGV)
+        next_worker(world, signal.SIGABRT)
     equal(world.outlive("status").code, 78, "exit code of status")
     expect_heard(manager, "the worker that holds everything")
     world.kill(manager.main_pid(), signal.SIGTERM)

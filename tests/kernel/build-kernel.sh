@@ -18,6 +18,8 @@
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck disable=SC1091
+source "$here/apt.sh"
 fragment=$here/luo-kernel.config
 package=linux-source-7.3
 suite=trixie-backports
@@ -40,51 +42,23 @@ config_hash() { { echo "recipe $recipe $package"; cat "$fragment"; } | sha256sum
 # The newest whole one of this recipe, if any.
 find_cached() { find "$cache/kernel" -mindepth 1 -maxdepth 1 -type d -name "*-$hash" | sort -V | tail -n 1; }
 
-# The base address of the machine's own mirror: where this release's main packages are from.
-mirror() {
-  local codename
-  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  # The variables are apt's.
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
-    awk -v wanted="$codename" '$1 == wanted {print $2; exit}'
-}
-
-# apt with lists, sources and packages of our own. The machine's other settings (a proxy) count.
-own_apt() {
-  local program=$1
-  shift
-  "$program" -q -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$cache/apt/sources" \
-    -o Dir::State::lists="$cache/apt/lists" -o Dir::Cache="$cache/apt" -o APT::Sandbox::User= \
-    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
-}
-
-# Brings the source package into $cache/apt/source; sets version and deb.
+# Brings the source package into $apt/source; sets version and deb.
 fetch() {
-  local from keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  command -v apt-get >/dev/null || die "no apt-get: only a Debian system can fetch $package"
-  from=$(mirror)
-  [[ -n $from ]] || die "the machine's apt sources name no mirror of this Debian's main packages"
-  mkdir -p "$cache/apt/sources" "$cache/apt/lists/partial" "$cache/apt/source"
-  {
-    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$from" "$suite"
-    [[ ! -r $keys ]] || printf 'Signed-By: %s\n' "$keys"
-  } >"$cache/apt/sources/$suite.sources"
   say "looking for $package in $suite"
-  own_apt apt-get update -qq >&2 || die "can't read the package lists of $suite"
-  version=$(own_apt apt-cache show --no-all-versions "$package" 2>/dev/null | sed -n 's/^Version: //p')
+  apt_begin "$suite"
+  version=$(apt_version "$package")
   [[ -n $version ]] || die "$suite has no package $package"
-  deb=$cache/apt/source/${package}_$version.deb
+  deb=$apt/source/${package}_$version.deb
   [[ ! -e $deb ]] || return 0
   say "fetching $package $version"
-  rm -rf "$cache/apt/source" "$cache/apt/fetching"
-  mkdir -p "$cache/apt/fetching"
+  rm -rf "$apt/source" "$apt/fetching"
+  mkdir -p "$apt/fetching"
   # apt checks its digest against the signed list before it has this name.
-  (cd "$cache/apt/fetching" && own_apt apt-get download -qq "$package" >&2) ||
+  (cd "$apt/fetching" && own_apt apt-get download -qq "$package" >&2) ||
     die "can't fetch $package"
-  mkdir "$cache/apt/source"
-  mv "$cache/apt/fetching"/*.deb "$deb"
-  rmdir "$cache/apt/fetching"
+  mkdir "$apt/source"
+  mv "$apt/fetching"/*.deb "$deb"
+  rmdir "$apt/fetching"
 }
 
 # The source, below $work/tree.
@@ -170,6 +144,7 @@ main() {
     esac
   done
   cache=$(cache_folder)
+  apt=$cache/apt
   hash=$(config_hash)
   found=$(find_cached)
   if [[ $newest == 0 && -n $found ]]; then echo "$found"; return 0; fi

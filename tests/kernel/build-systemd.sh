@@ -13,6 +13,8 @@
 # the packages is executed here, and the machine's package sources stay as they are: no root is needed.
 set -euo pipefail
 export LC_ALL=C
+# shellcheck disable=SC1091
+source "$(dirname "$0")/apt.sh"
 # The newest systemd: what a host gets next. What it needs comes from there, too.
 suite=sid
 # One higher when what is kept changes: then older ones aren't taken any more.
@@ -32,42 +34,17 @@ find_cached() {
   find "$cache/systemd" -mindepth 1 -maxdepth 1 -type d -name "*-$recipe" | sort -V | tail -n 1
 }
 
-# The base address of the machine's own mirror: where this release's main packages are from.
-mirror() {
-  local codename
-  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  # The variables are apt's.
-  # shellcheck disable=SC2016
-  apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main' |
-    awk -v wanted="$codename" '$1 == wanted {print $2; exit}'
-}
-
-# apt for a machine that has no package at all: with everything that systemd depends on.
-own_apt() {
-  local program=$1
-  shift
-  "$program" -q -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$apt/sources" \
-    -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt" -o Dir::State::status="$apt/status" \
-    -o APT::Sandbox::User= -o APT::Install-Recommends=false -o Debug::NoLocking=true \
-    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
-}
-
 # Brings the packages into $apt/archives; sets version.
 fetch() {
-  local from keys=/usr/share/keyrings/debian-archive-keyring.gpg
-  command -v apt-get >/dev/null || die "no apt-get: only a Debian system can fetch packages"
-  from=$(mirror)
-  [[ -n $from ]] || die "the machine's apt sources name no mirror of this Debian's main packages"
-  rm -rf "$apt/archives"
-  mkdir -p "$apt/sources" "$apt/lists/partial" "$apt/archives/partial"
-  : >"$apt/status"
-  {
-    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: main\n' "$from" "$suite"
-    [[ ! -r $keys ]] || printf 'Signed-By: %s\n' "$keys"
-  } >"$apt/sources/$suite.sources"
   say "looking for systemd in $suite"
-  own_apt apt-get update -qq >&2 || die "can't read the package lists of $suite"
-  version=$(own_apt apt-cache show --no-all-versions systemd 2>/dev/null | sed -n 's/^Version: //p')
+  rm -rf "$apt/archives"
+  mkdir -p "$apt/archives/partial"
+  : >"$apt/status"
+  # As for a machine that has no package at all: with everything that systemd depends on.
+  # shellcheck disable=SC2034
+  apt_options=(-o Dir::State::status="$apt/status" -o APT::Install-Recommends=false -o Debug::NoLocking=true)
+  apt_begin "$suite"
+  version=$(apt_version systemd)
   [[ -n $version ]] || die "$suite has no package systemd"
   say "fetching systemd $version and what it depends on (11 MB)"
   own_apt apt-get install -y -qq --download-only systemd >&2 || die "can't fetch systemd $version"

@@ -3,6 +3,7 @@ and the way through a kexec."""
 
 import json
 import re
+import signal
 import time
 
 from harness import Failed, check, equal, wait_for
@@ -27,20 +28,44 @@ def status(machine):
     return json.JSONDecoder().raw_decode(answered(machine).out)[0]
 
 
-def start(machine, *arguments):
+def start(machine, *arguments, environment=()):
     """With the service that counts."""
+    begin(machine, *arguments, environment=environment)
+    return status(machine)
+
+
+def begin(machine, *arguments, environment=()):
+    """The same, but it needn't answer yet."""
     command = ", ".join(f'"{word}"' for word in ("/host/kernel-counter", *arguments))
-    return run_outlived(machine, f"[services.counter]\ncommand = [{command}]\n")
+    launch_outlived(machine, f"[services.counter]\ncommand = [{command}]\n", environment)
 
 
 def run_outlived(machine, services):
     """As init does it: with the services of its configuration."""
+    launch_outlived(machine, services)
+    return status(machine)
+
+
+def launch_outlived(machine, services, environment=()):
     with open(f"{machine.host}/outlive.toml", "w") as file:
         file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n'
                    f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
     machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
-                  "--state-dir", RUNTIME, output="/outlived.log")
-    return status(machine)
+                  "--state-dir", RUNTIME, output="/outlived.log", environment=environment)
+
+
+def stop(machine, told):
+    """Ends outlived; the keeper ends as its last one."""
+    machine.signal(told["pid_keeper"], signal.SIGTERM)
+
+    def gone():
+        machine.run("kernel-memfd")  # PID 1 buries the dead with it
+        try:
+            machine.read(f"/proc/{told['pid_keeper']}/comm")
+            return False
+        except Failed:
+            return True
+    wait_for("outlived's end", gone, seconds=120)
 
 
 def said(machine, words):
@@ -62,11 +87,12 @@ def kexec(machine, *options, kernel="/host/kernel"):
                    f"{line} outlive.stage={machine.stage + 1}", *options)
 
 
-def cross(machine, *options, again=start):
-    """Through the kexec, and outlived is started again, by `again`."""
+def cross(machine, *options, again=start, kernel="/host/kernel"):
+    """Through the kexec, and outlived is started again, by `again`. machine.farewell: what the command has said,
+    as far as it got out before the kernel ended."""
     line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
     machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
-                "/host/kernel", "--initrd", "/host/initrd", "--cmdline",
+                kernel, "--initrd", "/host/initrd", "--cmdline",
                 f"{line} outlive.stage={machine.stage + 1}", *options)
     end = time.monotonic() + PATIENCE
     text = b""
@@ -78,6 +104,7 @@ def cross(machine, *options, again=start):
         text += machine.take(int(value), end, text)
     equal(int(value), machine.stage + 1, "the stage of the kernel that has started")
     machine.stage += 1
+    machine.farewell = text.decode()
     return again(machine)
 
 

@@ -8,13 +8,16 @@
     text = machine.read("/proc/cmdline")
     machine.close()
 
-The processor is emulated (TCG): no /dev/kvm, no privileges. Programs must be static. The machine has no
-network; the folder `host` below `folder` is all that it sees of ours, read-only. Every wait has a limit,
-and so has the machine's whole life. QEMU dies with this process, however that ends.
+The processor is emulated (TCG): no /dev/kvm, no privileges. Programs must be static. The folder `host`
+below `folder` is all that the machine sees of ours, read-only. It has no network but with `forward`, a
+port of its own: then machine.forwarded() is a port of 127.0.0.1 here that leads to it, once kernel-network
+has run in there (each kernel starts without addresses). Every wait has a limit, and so has the machine's
+whole life. QEMU dies with this process, however that ends.
 """
 
 import ctypes
 import os
+import re
 import shutil
 import signal
 import socket
@@ -53,13 +56,15 @@ def die_with_parent():
 
 
 class Machine:
-    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=()):
+    def __init__(self, kernel, folder, bin_dir, memory="1G", life=LIFE, more=(), clock="utc", forward=None):
         self.kernel = kernel
         self.folder = folder
         self.bin = bin_dir
         self.memory = memory
         self.life = life
         self.more = more
+        self.clock = clock
+        self.forward = forward
         self.host = os.path.join(folder, "host")
         self.console = os.path.join(folder, "console.log")
         self.stage = 0
@@ -89,16 +94,36 @@ class Machine:
             return initramfs.pack(guest.read())
 
     def command(self, line):
+        network = ()
+        if self.forward:
+            # Port 0: any that is free. Nothing leads from in there to us or any further.
+            network = ("-netdev", f"user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:0-:{self.forward}",
+                       "-device", "virtio-net-pci,netdev=net,romfile=")
         return [
             QEMU, "-M", "q35", "-accel", "tcg", "-cpu", "max", "-m", self.memory, "-smp", "1",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-serial", f"file:{self.console}",
+            "-serial", f"file:{self.console}", "-rtc", f"base={self.clock}",
             "-chardev", f"socket,id=line,fd={line}",
             "-device", "virtio-serial-pci",
             "-device", "virtserialport,chardev=line,name=outlive.guest",
             "-virtfs", f"local,path={self.host},mount_tag=host,security_model=none,readonly=on",
             "-kernel", f"{self.host}/kernel", "-initrd", f"{self.host}/initrd",
-            "-append", " ".join((COMMAND_LINE, *self.more))]
+            "-append", " ".join((COMMAND_LINE, *self.more)), *network]
+
+    def forwarded(self):
+        """The one TCP port that QEMU listens on."""
+        folder = f"/proc/{self.process.pid}"
+        sockets = set()
+        for number in os.listdir(f"{folder}/fd"):
+            try:
+                sockets.update(re.findall(r"^socket:\[(\d+)\]", os.readlink(f"{folder}/fd/{number}")))
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        with open(f"{folder}/net/tcp") as table:
+            rows = [line.split() for line in table][1:]
+        ports = [int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A" and row[9] in sockets]
+        equal(len(ports), 1, f"ports that QEMU listens on: {ports}")
+        return ports[0]
 
     def power_off(self):
         """An orderly end; QEMU's exit code counts."""
@@ -137,20 +162,21 @@ class Machine:
         target = os.path.join(self.host, name or os.path.basename(path))
         shutil.copy(path, target)
 
-    def run(self, program, *arguments, timeout=PATIENCE):
+    def run(self, program, *arguments, timeout=PATIENCE, environment=()):
         # An absolute path stays one: a program that the machine has itself.
-        words = ("run", os.path.join("/host", program), *arguments)
+        words = ("run", *environment, os.path.join("/host", program), *arguments)
         return Ran(words[1:], *self.request(words, timeout))
 
-    def must(self, program, *arguments, timeout=PATIENCE):
+    def must(self, program, *arguments, timeout=PATIENCE, environment=()):
         """The same, and it must go well: what it said."""
-        ran = self.run(program, *arguments, timeout=timeout)
+        ran = self.run(program, *arguments, timeout=timeout, environment=environment)
         check(ran.code == 0, f"{' '.join(ran.words)} ended with {ran.code}:\n{ran.out}")
         return ran.out
 
-    def start(self, program, *arguments, output):
+    def start(self, program, *arguments, output, environment=()):
         """Starts it, and goes on; what it says goes into a file in there."""
-        code, said = self.request(("start", output, f"/host/{program}", *arguments), PATIENCE)
+        words = ("start", output, *environment, f"/host/{program}", *arguments)
+        code, said = self.request(words, PATIENCE)
         equal((code, said), (0, ""), f"the start of {program}")
 
     def signal(self, pid, number):

@@ -5,8 +5,8 @@ import json
 import signal
 
 from case import main
-from harness import Failed, contains, equal, wait_for
-from kexec_world import RUNTIME, answered, outlive
+from harness import contains, equal, wait_for
+from kexec_world import RUNTIME, answered, stop
 
 def status(machine):
     """Once it answers: the exit code, and what `outlive status` says."""
@@ -20,20 +20,6 @@ def start(machine, kind):
     machine.start("outlived", "--config", f"/host/{kind}.toml", "--runtime-dir", RUNTIME,
                   "--state-dir", RUNTIME, output="/outlived.log")
     return status(machine)
-
-
-def stop(machine, told):
-    """Ends outlived; the keeper ends as its last one."""
-    machine.signal(told["pid_keeper"], signal.SIGTERM)
-
-    def gone():
-        machine.run("kernel-memfd")  # PID 1 buries the dead with it
-        try:
-            machine.read(f"/proc/{told['pid_keeper']}/comm")
-            return False
-        except Failed:
-            return True
-    wait_for("outlived's end", gone, seconds=120)
 
 
 def test(machine):

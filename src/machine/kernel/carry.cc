@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "machine/kernel/open_sessions.h"
 
 namespace outlive::machine {
 namespace {
@@ -112,16 +113,48 @@ Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
   return sys::add_seals(file, missing);
 }
 
+void Arrival::take_open(bool only_let_go) {
+  for (auto& [name, fd] : open_sessions()) {
+    if (name != abi::kCarrySession && !name.starts_with(abi::kCarryPrefix)) continue;
+    const Result<int> flags = sys::get_fd_flags(fd);
+    if (only_let_go && (!flags || *flags != FD_CLOEXEC)) continue;
+    sessions_.emplace(name, KernelSession(UniqueFd(fd.get())));
+  }
+}
+
+Arrival Arrival::let_go_before(BorrowedFd device) {
+  Arrival arrival(device);
+  arrival.take_open(true);
+  return arrival;
+}
+
 Result<std::optional<Arrival>> Arrival::claim(BorrowedFd device) {
-  Result<KernelSession> own = retrieve_session(device, abi::kCarrySession);
+  Arrival arrival(device);
+  arrival.take_open(false);
+  for (const auto& [name, session] : arrival.sessions_) {
+    TRY(sys::set_cloexec(session.fd(), false));
+  }
+  const auto own = arrival.session(abi::kCarrySession);
   if (!own && own.error().code == ENOENT) return std::optional<Arrival>();
-  if (!own) return own.take_error();
-  return std::optional(Arrival(device, own.take()));
+  if (!own) return own.error();
+  return std::optional(std::move(arrival));
+}
+
+Result<KernelSession*> Arrival::session(const std::string& name) {
+  auto found = sessions_.find(name);
+  if (found == sessions_.end()) {
+    KernelSession one = TRY(retrieve_session(device_, name));
+    // As all that is held: it crosses an exec of outlived.
+    TRY(sys::set_cloexec(one.fd(), false));
+    found = sessions_.emplace(name, std::move(one)).first;
+  }
+  return &found->second;
 }
 
 Status Arrival::read() {
-  image_ = TRY(own_.retrieve(abi::kCarryArena).context("the arena"));
-  const UniqueFd notes = TRY(own_.retrieve(abi::kCarryFiles).context("the notes"));
+  KernelSession* own = TRY(session(abi::kCarrySession));
+  image_ = TRY(own->retrieve(abi::kCarryArena).context("the arena"));
+  const UniqueFd notes = TRY(own->retrieve(abi::kCarryFiles).context("the notes"));
   return read_notes(notes);
 }
 
@@ -153,24 +186,36 @@ uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
 }
 
 Result<UniqueFd> Arrival::file(uint64_t session, uint64_t token) {
-  auto found = sessions_.find(session);
-  if (found == sessions_.end()) {
-    KernelSession one = TRY(retrieve_session(device_, kernel_session_name(session)));
-    found = sessions_.emplace(session, std::move(one)).first;
-  }
-  return found->second.retrieve(token);
+  KernelSession* one = TRY(this->session(kernel_session_name(session)));
+  return one->retrieve(token);
 }
 
-Result<UniqueFd> Arrival::session(uint64_t id) {
-  KernelSession one = TRY(retrieve_session(device_, kernel_session_name(id)));
-  return one.take();
+Result<UniqueFd> Arrival::take_session(uint64_t id) {
+  const std::string name = kernel_session_name(id);
+  KernelSession* one = TRY(session(name));
+  UniqueFd whole = one->take();
+  sessions_.erase(name);
+  return whole;
 }
 
-Status Arrival::finish() {
-  for (auto& [id, session] : sessions_)
-    TRY(session.finish().context("{}", kernel_session_name(id)));
+std::vector<BorrowedFd> Arrival::fds() const {
+  std::vector<BorrowedFd> list;
+  for (const auto& [name, session] : sessions_) list.push_back(session.fd());
+  return list;
+}
+
+Status Arrival::let_go() {
+  for (const auto& [name, session] : sessions_) TRY(sys::set_cloexec(session.fd(), true));
+  for (auto& [name, session] : sessions_) session.let_go();
   sessions_.clear();
-  return own_.finish().context("{}", abi::kCarrySession);
+  return {};
+}
+
+// Its own one is the last: the order of the names.
+Status Arrival::finish() {
+  for (auto& [name, session] : sessions_) TRY(session.finish().context("{}", name));
+  sessions_.clear();
+  return {};
 }
 
 }  // namespace outlive::machine

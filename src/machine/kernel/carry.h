@@ -49,33 +49,48 @@ Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
 // Puts it back.
 Status restore_facts(const abi::CarryFile& facts, BorrowedFd file);
 
+// Everything is done by descriptors of the table, and can be done again by another process of it
+// where one was killed: the kernel gives out a session once, but the one that is open is found
+// again, and a file is given out as often as it is asked for.
 class Arrival {
  public:
   // nullopt: nothing of outlived's came from the kernel before. From here on it is there only as
-  // long as this object is: the kernel finishes what is closed, and drops what nobody retrieved.
+  // long as this object is, or its sessions are open in the table: the kernel finishes what is
+  // closed, and drops what nobody retrieved.
   static Result<std::optional<Arrival>> claim(BorrowedFd device);
+  // Only what is open in the table already, and was let go: to finish() it.
+  static Arrival let_go_before(BorrowedFd device);
   // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
   Status read();
   BorrowedFd image() const { return image_; }
   uint64_t written_ns() const { return header_.written_ns; }
+  // On outlived's steady clock: the last thing before reboot(2).
+  uint64_t written_steady_ns() const { return header_.steady_ns; }
   // What its steady clock adds to CLOCK_BOOTTIME of this kernel: it goes on with the realtime that
   // has gone by since.
   uint64_t steady_offset_ns(const Clock& clock) const;
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
   // ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t session, uint64_t token);
-  // A direct session's, whole: its files and its end are the caller's. ENOENT: as file().
-  Result<UniqueFd> session(uint64_t id);
-  // All others: what was retrieved is ours alone, the rest is gone.
+  // A direct session's, whole: its files and its end are the caller's, who sees to it that it stays
+  // open in the table. Of every run anew where one was killed. ENOENT: as file().
+  Result<UniqueFd> take_session(uint64_t id);
+  // Of the sessions that weren't taken whole; of the table. Unsorted.
+  std::vector<BorrowedFd> fds() const;
+  // All of these: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
   Status finish();
+  // They stay open in the table, as after a death, but are CLOEXEC: to be finished, by whoever goes
+  // on. Beyond that a session that is open in the table is somebody's who keeps it.
+  Status let_go();
 
  private:
-  Arrival(BorrowedFd device, KernelSession own) : device_(device), own_(std::move(own)) {}
+  explicit Arrival(BorrowedFd device) : device_(device) {}
+  void take_open(bool only_let_go);
+  Result<KernelSession*> session(const std::string& name);
   Status read_notes(BorrowedFd notes);
 
   BorrowedFd device_;
-  KernelSession own_;
-  std::map<uint64_t, KernelSession> sessions_;
+  std::map<std::string, KernelSession> sessions_;  // by name
   UniqueFd image_;
   abi::CarryHeader header_{};
   std::map<uint64_t, abi::CarryFile> files_;

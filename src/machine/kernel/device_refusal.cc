@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,6 +65,15 @@ std::string kernel_log() {
   return text;
 }
 
+// The last one with these words.
+std::string line_with(const std::vector<std::string>& log, std::string_view words) {
+  std::string found;
+  for (const std::string& line : log) {
+    if (line.contains(words)) found = line;
+  }
+  return found;
+}
+
 }  // namespace
 
 std::string who_has_open(const std::string& path) {
@@ -106,17 +116,37 @@ std::vector<std::string> liveupdate_lines(std::string_view records) {
   return lines;
 }
 
-std::string device_refusal(const Error& error, const std::string& path) {
-  std::string text = fmt::format("{}: {} ({})", path, meaning(error.code), errno_name(error.code));
+std::vector<std::string> liveupdate_log() {
+  return liveupdate_lines(kernel_log());
+}
+
+std::string log_text(const std::vector<std::string>& log) {
+  if (log.empty()) return {};
+  return fmt::format("; the kernel's log: {}", fmt::join(log, " | "));
+}
+
+bool gave_up_early(const Error& error, const std::vector<std::string>& log) {
+  return error.code == ENOENT && !line_with(log, "disabling live update").empty();
+}
+
+std::string handed_on(const std::vector<std::string>& log) {
+  return line_with(log, "Retrieved live update data");
+}
+
+std::string device_refusal(const Error& error, const std::vector<std::string>& log,
+                           const std::string& path) {
+  const bool early = gave_up_early(error, log);
+  std::string text = fmt::format(
+      "{}: {} ({})", path,
+      early
+          ? "the kernel could not take over what the one before left, and switched live update off"
+          : meaning(error.code),
+      errno_name(error.code));
   if (error.code == EBUSY) {
     if (const std::string owner = who_has_open(path); !owner.empty()) text += ": " + owner;
   }
   if (error.code == EACCES || error.code == EPERM) return text;
-  const std::vector<std::string> lines = liveupdate_lines(kernel_log());
-  for (size_t i = 0; i < lines.size(); ++i) {
-    text += (i == 0 ? "; the kernel's log: " : " | ") + lines[i];
-  }
-  return text;
+  return text + log_text(log);
 }
 
 }  // namespace outlive::machine

@@ -16,7 +16,7 @@ TEST(DeviceRefusal, WhoHasAFileOpen) {
   ASSERT_TRUE(file.valid());
   EXPECT_TRUE(who_has_open(path).starts_with(fmt::format("pid {} (", ::getpid())))
       << who_has_open(path);
-  EXPECT_NE(device_refusal(fail(EBUSY, "open"), path).find(fmt::format("pid {} (", ::getpid())),
+  EXPECT_NE(device_refusal(fail(EBUSY, "open"), {}, path).find(fmt::format("pid {} (", ::getpid())),
             std::string::npos);
   file.reset();
   EXPECT_EQ(who_has_open(path), "");
@@ -25,12 +25,31 @@ TEST(DeviceRefusal, WhoHasAFileOpen) {
 }
 
 TEST(DeviceRefusal, EachErrnoIsToldApart) {
-  EXPECT_NE(device_refusal(fail(ENOENT, "open")).find("has no live update"), std::string::npos);
-  EXPECT_NE(device_refusal(fail(EIO, "open")).find("could not read what the one before left"),
-            std::string::npos);
-  EXPECT_NE(device_refusal(fail(EBUSY, "open")).find("another program has it open"),
-            std::string::npos);
-  EXPECT_EQ(device_refusal(fail(EACCES, "open"), "/dev/x"), "/dev/x: not permitted (EACCES)");
+  const std::vector<std::string> log{"luo: one", "KHO: two"};
+  EXPECT_EQ(device_refusal(fail(ENOENT, "open"), {}, "/dev/x"),
+            "/dev/x: this kernel has no live update, or it is off (liveupdate=on), or it failed "
+            "early (ENOENT)");
+  EXPECT_EQ(device_refusal(fail(EIO, "open"), log, "/dev/x"),
+            "/dev/x: the kernel could not read what the one before left (EIO); the kernel's log: "
+            "luo: one | KHO: two");
+  EXPECT_EQ(device_refusal(fail(EBUSY, "open"), {}, "/dev/x"),
+            "/dev/x: another program has it open (EBUSY)");
+  EXPECT_EQ(device_refusal(fail(EACCES, "open"), log, "/dev/x"), "/dev/x: not permitted (EACCES)");
+}
+
+TEST(DeviceRefusal, NoDeviceBecauseTheIncomingStateIsBad) {
+  const std::vector<std::string> log{
+      "luo: Retrieved live update data, liveupdate number: 3",
+      "luo: The incoming tree failed to initialize properly [-EINVAL], disabling live update"};
+  EXPECT_TRUE(gave_up_early(fail(ENOENT, "open"), log));
+  EXPECT_FALSE(gave_up_early(fail(ENOENT, "open"), {log[0]}));
+  EXPECT_FALSE(gave_up_early(fail(EBUSY, "open"), log)) << "the device is there";
+  EXPECT_EQ(device_refusal(fail(ENOENT, "open"), log, "/dev/x"),
+            "/dev/x: the kernel could not take over what the one before left, and switched live "
+            "update off (ENOENT); the kernel's log: " +
+                log[0] + " | " + log[1]);
+  EXPECT_EQ(handed_on(log), log[0]);
+  EXPECT_EQ(handed_on({"luo: something else"}), "");
 }
 
 TEST(DeviceRefusal, LinesOfTheKernelsLog) {

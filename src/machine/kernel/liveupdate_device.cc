@@ -5,13 +5,15 @@
 #include <sys/ioctl.h>
 
 #include "abi/liveupdate.h"
+#include "base/fault.h"
 #include "base/sys.h"
 
 namespace outlive::machine {
 namespace {
 
 template <typename T>
-Status request(BorrowedFd fd, uint16_t number, T& argument, std::string_view what) {
+Status request(BorrowedFd fd, uint16_t number, T& argument, const char* what) {
+  if (const int code = fault(what)) return fail(code, "{}: injected", what);
   argument.size = sizeof argument;
   const auto command = static_cast<unsigned long>(_IO(abi::kLiveUpdateIoctlType, number));
   int result = 0;
@@ -23,7 +25,7 @@ Status request(BorrowedFd fd, uint16_t number, T& argument, std::string_view wha
 }
 
 Result<KernelSession> session(BorrowedFd device, uint16_t number, const std::string& name,
-                              std::string_view what) {
+                              const char* what) {
   abi::SessionRequest named{};
   if (name.size() >= sizeof named.name) return fail(EINVAL, "'{}': too long for a session", name);
   memcpy(named.name, name.data(), name.size());

@@ -79,6 +79,8 @@ int KeeperProcess::run() {
   if (options_.no_keeper) return run_inside();
   set_log_role("keeper");
   if (takeover_.undecided()) see_worker_gone();
+  // What came through a kexec, and is given out once, is about to be open in this table alone.
+  if (load_word(control_.block().arrival) != 0 && !takeover_.undecided()) start_spare();
   start_worker();
   if (takeover_.undecided()) {
     // While the worker attaches: it opens nothing before it has committed, and that needs a spare.

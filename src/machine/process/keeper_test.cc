@@ -268,7 +268,7 @@ TEST_F(KeeperTest, KillsFromOutsideAreNoCrashLoop) {
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(machine_.await_complete());
     const uint64_t starts = load_word(block().worker_starts);
-    signal_process(machine_.worker_pid(), SIGSEGV);
+    signal_process(machine_.worker_pid(), SIGABRT);
     ASSERT_TRUE(eventually([&] { return load_word(block().worker_starts) > starts; }));
   }
   EXPECT_EQ(load_word(block().last_death), static_cast<uint64_t>(abi::DeathKind::kOwn));
@@ -287,7 +287,7 @@ TEST_F(KeeperTest, HoldModeOutlivesTheKeeper) {
   start();
   for (uint64_t i = 1; i <= 2; ++i) {
     ASSERT_TRUE(machine_.await_complete());
-    signal_process(machine_.worker_pid(), SIGSEGV);
+    signal_process(machine_.worker_pid(), SIGABRT);
     ASSERT_TRUE(eventually([&] { return load_word(block().worker_starts) == i + 1; }));
   }
   ASSERT_TRUE(machine_.await_state(abi::WorkerState::kHolding));

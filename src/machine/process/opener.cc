@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/sys.h"
 #include "machine/process/opener_child.h"
 
@@ -23,25 +24,12 @@ bool is_operator(uid_t uid) {
   return uid == 0 || uid == ::geteuid();
 }
 
+// With the folder, also where the path doesn't begin there: it is looked up first, and may be what
+// hangs or isn't there.
 std::string name_of(const Opener::Request& request) {
-  if (request.path.starts_with('/')) return fmt::format("'{}'", request.path);
+  const bool no_folder = request.cwd == "/" || request.cwd == ".";
+  if (no_folder && request.path.starts_with('/')) return fmt::format("'{}'", request.path);
   return fmt::format("'{}' (from '{}')", request.path, request.cwd);
-}
-
-// Not CLOEXEC: a record will name it, so it crosses the exec of another outlived.
-std::vector<UniqueFd> descriptors_in(msghdr& message) {
-  std::vector<UniqueFd> fds;
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr;
-       header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < count; ++i) {
-      int number = -1;
-      memcpy(&number, CMSG_DATA(header) + i * sizeof(int), sizeof number);
-      fds.emplace_back(number);
-    }
-  }
-  return fds;
 }
 
 }  // namespace
@@ -135,16 +123,17 @@ void Opener::launched(uint64_t number, const Result<Launched>& result) {
 bool Opener::read_answer(Task& task) {
   int32_t error = 0;
   iovec bytes{&error, sizeof error};
-  alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))] = {};
+  RightsRoom<kMostFds> room;
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  message.msg_control = room.bytes;
+  message.msg_controllen = sizeof room.bytes;
   const Result<size_t> got = sys::recvmsg(task.channel, message, MSG_DONTWAIT);
   if (!got && got.error().code == EAGAIN) return false;
   std::vector<UniqueFd> fds;
-  if (got) fds = descriptors_in(message);
+  // Not CLOEXEC: a record will name it, so it crosses the exec of another outlived.
+  if (got) fds = take_rights(message);
   if (!got || *got != sizeof error) error = EIO;
   if (error == 0 && (message.msg_flags & MSG_CTRUNC) != 0) error = EMFILE;
   finish(task, result_of(task, error, std::move(fds)));

@@ -3,14 +3,13 @@
 #include "machine/process/opener_child.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string_view>
 
+#include "base/rights.h"
 #include "base/sys.h"
 
 namespace outlive::machine {
@@ -68,19 +67,12 @@ Opened carry_out(const LaunchPlan& plan) {
 bool answer(const Opened& opened) {
   int32_t error = opened.error;
   iovec bytes{&error, sizeof error};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  RightsRoom<1> room;
   msghdr message{};
   message.msg_iov = &bytes;
   message.msg_iovlen = 1;
-  if (opened.fd != -1) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &opened.fd, sizeof(int));
-  }
+  const BorrowedFd fd(opened.fd);
+  put_rights({&fd, opened.fd != -1 ? size_t{1} : 0}, room.bytes, message);
   return ::sendmsg(kOpenerChannel, &message, MSG_NOSIGNAL) != -1;
 }
 

@@ -3,8 +3,8 @@
 // come from the host's folder, seen as /host. Where a service manager is PID 1 it is a service, and
 // mounts only that folder.
 //
-//   run PROGRAM [ARG...]   start OUTPUT PROGRAM [ARG...]   signal PID NUMBER   read PATH
-//   kexec KERNEL INITRD   poweroff
+//   run [NAME=VALUE...] PROGRAM [ARG...]   start OUTPUT [NAME=VALUE...] PROGRAM [ARG...]
+//   signal PID NUMBER   read PATH   kexec KERNEL INITRD   poweroff
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>

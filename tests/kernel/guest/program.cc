@@ -1,6 +1,7 @@
 #include "program.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,10 @@ namespace {
 
 // In the child: never returns.
 [[noreturn]] void become(std::span<const std::string> words, const UniqueFd& output) {
+  for (; !words.empty() && words[0][0] != '/'; words = words.subspan(1)) {
+    putenv(const_cast<char*>(words[0].c_str()));  // NAME=VALUE
+  }
+  if (words.empty()) _exit(127);
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);

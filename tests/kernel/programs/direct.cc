@@ -1,11 +1,13 @@
 // A client with a direct session: what the kernel preserves for it, by its own ioctls. The first
 // argument is outlived's folder.
-//   hold NAME TEXT  a memfd with that text is preserved in NAME's kernel session; says so, and
-//   stays twice NAME      the kernel's session ends with the client's fd: what it had can be
-//   preserved anew fill            as many sessions as it may have, and how many these were keep
-//   one whose kernel session is kept counts, two may be had, until that one is closed find NAME
-//   TEXT  after the kexec: it is all there, once, and is finished as UID NAME     somebody else
-//   retrieves it: the errno
+//   hold NAME TEXT  a memfd with that text is preserved in NAME's kernel session, which can't be a
+//                   file of a session; says so, and stays
+//   twice NAME      the kernel's session ends with the client's fd: what it had can be preserved
+//                   anew
+//   fill            as many sessions as it may have, and how many these were
+//   keep            one whose kernel session is kept counts, two may be had, until it is closed
+//   find NAME TEXT  after the kexec: it is all there, once, and is finished
+//   as UID NAME     somebody else retrieves it: the errno
 // What isn't as it should be is said in one line, and the exit code is 1.
 #include <errno.h>
 #include <linux/ioctl.h>
@@ -60,6 +62,10 @@ void hold(Client& client, const std::string& name, const std::string& text) {
   const UniqueFd file = file_with(text);
   if (const int code = preserve(kernel, file)) refuse(std::string("preserve: ") + strerror(code));
   if (session.preserve(1, file)) refuse("outlived took a file into a direct session");
+  Session plain = client.create_session(name + ".plain").expect("create a plain one");
+  const auto kept = plain.preserve(1, kernel);
+  if (kept || kept.error().code() != ENOENT) refuse("outlived took the kernel's session as a file");
+  plain = Session();
   printf("preserved\n");
   while (true) pause();
 }

@@ -1,9 +1,10 @@
-// A memfd in a session of the kernel, in the structures of our abi/: `save` before a kexec, `check`
-// after it; `hold` only has the device open. What isn't as it was is said in one line, and the exit
-// code is 1.
+// A memfd in a session of the kernel, in the structures of our abi/: `save [SESSION]` before a
+// kexec, `check [SESSION]` after it; `hold` only has the device open. What isn't as it was is said
+// in one line, and the exit code is 1.
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "abi/liveupdate.h"
@@ -12,7 +13,7 @@
 namespace outlive {
 namespace {
 
-constexpr char kSession[] = "memfd-survives";
+std::string_view session_name = "memfd-survives";
 constexpr uint64_t kToken = 0xfeed'face'cafe'f00d;
 constexpr size_t kSize = (3 << 20) + 123;  // no whole number of pages
 constexpr size_t kHole = 1 << 20;          // the second MiB is never written
@@ -43,7 +44,7 @@ Status request(const UniqueFd& file, uint16_t number, T& argument, const char* w
 Result<UniqueFd> open_session(uint16_t number, const char* what) {
   const UniqueFd device = TRY(sys::open("/dev/liveupdate", O_RDWR));
   abi::SessionRequest named{};
-  memcpy(named.name, kSession, sizeof kSession);
+  memcpy(named.name, session_name.data(), std::min(session_name.size(), sizeof named.name - 1));
   TRY(request(device, number, named, what));
   return UniqueFd(named.fd);
 }
@@ -130,9 +131,10 @@ Status check() {
 
 int main(int argc, char** argv) {
   using namespace outlive;
-  const std::string_view what = argc == 2 ? argv[1] : "";
-  if (what != "save" && what != "check" && what != "hold") {
-    dprintf(STDERR_FILENO, "usage: %s save|check|hold\n", argv[0]);
+  const std::string_view what = argc >= 2 ? argv[1] : "";
+  if (argc == 3) session_name = argv[2];
+  if (argc > 3 || (what != "save" && what != "check" && what != "hold")) {
+    dprintf(STDERR_FILENO, "usage: %s save|check|hold [SESSION]\n", argv[0]);
     return 2;
   }
   const Status done = what == "save" ? save() : what == "check" ? check() : hold();

@@ -10,8 +10,8 @@ NAME = re.compile(r"ctest `([^`]+)`")
 
 
 def ctest_names(build):
-    """The names of all tests of a build folder."""
-    out = subprocess.run(["ctest", "--test-dir", str(build), "-N"], stdin=subprocess.DEVNULL,
+    """The names of all tests of a build folder, also of those of make test-kernel."""
+    out = subprocess.run(["ctest", "--test-dir", str(build), "-C", "kernel", "-N"], stdin=subprocess.DEVNULL,
                          capture_output=True, text=True, check=True).stdout
     return set(re.findall(r"^\s*Test\s+#\d+: (\S+)", out, re.M))
 
