@@ -86,6 +86,13 @@ class Client {
     if (result < 0) return Error::last(result);
     return Session(session);
   }
+  // Its files are the kernel's: Session::kernel_session(). EOPNOTSUPP: no /dev/liveupdate.
+  Result<Session> create_direct_session(const std::string& name) {
+    ::outlive_session* session = nullptr;
+    const int result = ::outlive_session_create(handle_, name.c_str(), OUTLIVE_DIRECT, &session);
+    if (result < 0) return Error::last(result);
+    return Session(session);
+  }
   Result<Session> retrieve_session(const std::string& name) {
     ::outlive_session* session = nullptr;
     const int result = ::outlive_session_retrieve(handle_, name.c_str(), &session);

@@ -68,7 +68,12 @@ struct outlive_event {
   uint64_t update;      /* correlation id; 0 for a restart */
   uint64_t deadline_ns; /* 0: none */
   const char* reason;   /* of a cancel; else "" */
+  uint32_t flags;
 };
+/* Of an update of the kernel (`outlive kexec`), which preserves your memory files itself: from
+ * before prepare until cancel they can't grow, shrink or have holes punched (EPERM). A region of
+ * this library (outlive_memory_*) says EBUSY instead, with the reason. */
+#define OUTLIVE_EVENT_KERNEL 1u
 
 /* A callback returns 0, or -errno: then the update is cancelled, with the reason that it gave to
  * outlive_set_reason() (or the errno's name). NULL callbacks answer 0 at once. */
@@ -108,6 +113,11 @@ OUTLIVE_API void outlive_set_reason(outlive_client* client, const char* reason);
   1u /* the session stays when its holder dies, for the next one to retrieve \
       */
 
+#define OUTLIVE_DIRECT                                                                        \
+  2u /* its files are preserved by the kernel, in a session of the kernel's own: see          \
+      * outlive_kernel_session(). EOPNOTSUPP: outlived has no /dev/liveupdate. OUTLIVE_LINGER \
+      * means nothing to it */
+
 /* EEXIST: an outgoing session of that name is there. EDQUOT: quota. */
 OUTLIVE_API int outlive_session_create(outlive_client* client, const char* name, unsigned flags,
                                        outlive_session** session);
@@ -116,6 +126,13 @@ OUTLIVE_API int outlive_session_retrieve(outlive_client* client, const char* nam
                                          outlive_session** session);
 /* From a session fd that came another way (fork, SCM_RIGHTS). Takes the fd. */
 OUTLIVE_API int outlive_session_from_fd(int fd, outlive_session** session);
+/* Of a direct session, once: an fd of the kernel's session, for the ioctls of <linux/liveupdate.h>
+ * (files that only the kernel can preserve: vfio, iommufd, kvm). Nobody else has a copy: closing it
+ * gives up what it preserves, or finishes what came through a kexec. Keep `session` open as long:
+ * it is what names it to the next kernel, where outlive_session_retrieve() and this fetch the
+ * incoming one. EINVAL: it is not direct, or was handed over already; ENOENT: it came through no
+ * kexec. */
+OUTLIVE_API int outlive_kernel_session(outlive_session* session);
 /* Ends it: an outgoing session's files are unpreserved. NULL is allowed. */
 OUTLIVE_API void outlive_session_close(outlive_session* session);
 /* Frees the handle and keeps the fd open, which is returned (to be passed on). */

@@ -97,6 +97,13 @@ class Session {
     return unpreserve(token);
   }
 
+  // Of a direct one, once: the kernel's session, see outlive_kernel_session().
+  Result<UniqueFd> kernel_session() {
+    const int fd = ::outlive_kernel_session(handle_);
+    if (fd < 0) return Error::last(fd);
+    return UniqueFd(fd);
+  }
+
   Status finish() { return detail::status(::outlive_finish(handle_)); }
   Status adopt() { return detail::status(::outlive_adopt(handle_)); }
 

@@ -8,6 +8,7 @@
 //                               token 1: CarryHeader, and `count` times CarryFile
 // Session "outlive-" + 16 hex   one for each session that has files which cross; the digits are its
 //                               record's id (abi/records.h). Tokens are the files' own.
+//                               A direct session's is so named, too, and all in it is its client's.
 //
 // CarryFile is what the kernel doesn't keep of a file. Both are written after the freeze, into
 // memory that was preserved before it.

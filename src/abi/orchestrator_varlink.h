@@ -48,6 +48,7 @@ type PlanFile (
 # `direction`: outgoing or incoming. `claimed`: somebody holds its fd. `orphaned`: since when not.
 # `lease_ends`: when it is given up if nobody claims it; null: somebody holds it, or never.
 # `internal`: outlived's own, with the descriptors that a service stored by sd_notify.
+# `direct`: its files are in a session of the kernel's own, which its client has.
 type Session (
   id: string,
   name: string,
@@ -57,6 +58,7 @@ type Session (
   direction: string,
   claimed: bool,
   linger: bool,
+  direct: bool,
   internal: bool,
   files: int,
   created: string,

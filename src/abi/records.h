@@ -110,6 +110,11 @@ enum class SurvivalClass : uint32_t {
 inline constexpr uint64_t kSessionLinger = 1u << 0;    // on_close = linger
 inline constexpr uint64_t kSessionInternal = 1u << 1;  // outlived's own, of a service (FDSTORE)
 inline constexpr uint64_t kSessionEnding = 1u << 2;    // many files go in several changes
+// Its files are preserved with a session of the kernel, whose only fd the client has (once
+// kSessionHandedOver). One that came through a kexec is a file of this one until then.
+inline constexpr uint64_t kSessionDirect = 1u << 3;
+inline constexpr uint64_t kSessionHandedOver = 1u << 4;
+inline constexpr uint64_t kDirectToken = 0;  // of that file
 // SessionSlot.generation of a session of no service: its holder is gone, it is incoming.
 inline constexpr uint64_t kIncomingGeneration = uint64_t{1} << 63;
 

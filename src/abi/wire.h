@@ -24,7 +24,8 @@
 // than the minimum: EINVAL; larger with unknown bytes not zero: E2BIG. A reply with an error has
 // the body ErrorBody (text). A message with wrong magic or version: EPROTO, connection closed.
 //
-//   device   0x00 CREATE_SESSION SessionRequest (flags: kFlagLinger) -> SessionRequest + 1 fd
+//   device   0x00 CREATE_SESSION SessionRequest (flags: kFlagLinger, kFlagDirect)
+//                                                                   -> SessionRequest + 1 fd
 //            0x01 RETRIEVE_SESSION SessionRequest                    -> SessionRequest + 1 fd
 //            0x80 LIST           ListRequest     -> ListReply, ListEntry[count]
 //            0x81 STATUS         StatusRequest   -> StatusReply
@@ -54,6 +55,8 @@
 //            0x93 ADOPT          SizeOnly: this incoming session becomes outgoing
 //            0x94 LIST_FILES     ListRequest -> ListReply, FileEntry[count] in recorded order
 //            0x95 UNPRESERVE_MANY ManyRequest, u64 tokens[count]; all or none
+//            0x96 KERNEL_SESSION SizeOnly -> SizeOnly + 1 fd (a direct session, once: the session
+//                                 of the kernel's /dev/liveupdate that belongs to it)
 //   event    0xf0 EVENT          EventBody
 #pragma once
 
@@ -99,12 +102,17 @@ enum class Request : uint16_t {
   kAdopt = 0x93,
   kListFiles = 0x94,
   kUnpreserveMany = 0x95,
+  kKernelSession = 0x96,
   kEvent = 0xf0,
 };
 
 inline constexpr uint32_t kFlagReply = 1u << 0;
 inline constexpr uint32_t kFlagEvent = 1u << 1;
 inline constexpr uint32_t kFlagLinger = 1u << 2;  // CREATE_SESSION: on_close = linger
+inline constexpr uint32_t kFlagDirect = 1u << 3;  // CREATE_SESSION: its files are the kernel's
+// EVENT: of an update of the kernel, which preserves the files itself. From before `prepare` until
+// `cancel` their size can't change: EPERM.
+inline constexpr uint32_t kFlagKernel = 1u << 4;
 
 struct [[gnu::packed]] MessageHeader {
   uint32_t magic;

@@ -35,6 +35,9 @@ Result<KexecPlan> read_kexec_plan(BorrowedFd arena_file) {
     file.number = static_cast<int>(slot.fd);
     files.emplace_back(slot.order, std::move(file));
   });
+  records->for_each<abi::SessionSlot>([&](const abi::SessionSlot& slot) {
+    if (slot.flags & abi::kSessionHandedOver) plan.direct.emplace_back(slot.name);
+  });
   std::ranges::sort(files, {}, [](const auto& one) { return one.first; });
   for (auto& [order, file] : files) plan.files.push_back(std::move(file));
   return plan;
@@ -65,6 +68,9 @@ std::string kexec_plan_text(const KexecPlan& plan) {
   for (const KexecFile& file : plan.files) {
     table.row({file.session_name, fmt::format("{:#x}", file.token), file.kind,
                (file.lost ? "no: " : "yes: ") + file.how});
+  }
+  for (const std::string& name : plan.direct) {
+    table.row({name, "-", "direct session", "yes: by the kernel, if the client has preserved it"});
   }
   std::string text = table.empty() ? std::string("no files\n") : table.text();
   if (plan.target) {
@@ -99,6 +105,7 @@ Json kexec_plan_json(const KexecPlan& plan) {
   }
   const auto lost = std::ranges::count_if(plan.files, [](const auto& one) { return one.lost; });
   return {{"files", std::move(files)},
+          {"direct_sessions", plan.direct},
           {"lost", lost},
           {"arena_bytes", plan.image_bytes},
           {"target", target_json(plan.target)}};

@@ -34,7 +34,8 @@ struct KexecTarget {
 struct KexecPlan {
   std::optional<KexecTarget> target;  // none was named
   std::vector<KexecFile> files;
-  uint64_t image_bytes = 0;  // of the arena that are in use
+  std::vector<std::string> direct;  // sessions whose files are the kernel's
+  uint64_t image_bytes = 0;         // of the arena that are in use
 };
 
 // `arena`: a copy that nobody changes.

@@ -54,6 +54,7 @@ std::vector<std::string> service_row(Fields& f) {
 std::vector<std::string> session_row(Fields& f) {
   std::string flags = f.flag("claimed") ? "held" : "unclaimed";
   if (f.flag("linger")) flags += ",linger";
+  if (f.flag("direct")) flags += ",direct";
   if (f.flag("internal")) flags += ",internal";
   if (const auto since = f.maybe_text("orphaned")) flags += " since " + *since;
   if (const auto ends = f.maybe_text("lease_ends")) flags += ", given up at " + *ends;

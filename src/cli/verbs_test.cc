@@ -164,7 +164,7 @@ TEST_F(CliTest, End) {
 
 TEST_F(CliTest, ListSessionsFilesRegionsUpdates) {
   fake_.reply("ListSessions", Json::parse(R"({"sessions":[{"id":"2","name":"web.state","uid":0,
-    "service":"web","generation":4,"direction":"incoming","claimed":false,"linger":true,
+    "service":"web","generation":4,"direction":"incoming","claimed":false,"linger":true,"direct":false,
     "internal":false,"files":3,"created":"2026-11-21T12:00:00Z","orphaned":"2026-11-21T12:01:00Z",
     "lease_ends":"2026-11-22T12:01:00Z"}]})"));
   Ran ran = run({"list", "sessions"});

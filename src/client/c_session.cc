@@ -36,8 +36,11 @@ Error null_argument(const char* function) {
 int outlive_session_create(outlive_client* client, const char* name, unsigned flags,
                            outlive_session** session) {
   if (name == nullptr || session == nullptr) return report(null_argument(__func__));
-  if ((flags & ~OUTLIVE_LINGER) != 0) return report(fail(EINVAL, "unknown flags {:#x}", flags));
-  const uint32_t wire_flags = (flags & OUTLIVE_LINGER) != 0 ? abi::kFlagLinger : 0;
+  if ((flags & ~(OUTLIVE_LINGER | OUTLIVE_DIRECT)) != 0) {
+    return report(fail(EINVAL, "unknown flags {:#x}", flags));
+  }
+  uint32_t wire_flags = (flags & OUTLIVE_LINGER) != 0 ? abi::kFlagLinger : 0;
+  if ((flags & OUTLIVE_DIRECT) != 0) wire_flags |= abi::kFlagDirect;
   return hand_out(Session::create(*client->client, name, wire_flags), session);
 }
 
@@ -99,6 +102,12 @@ int outlive_retrieve_many(outlive_session* session, const uint64_t* tokens, int*
   for (size_t i = 0; i < retrieved.size(); ++i) fds[i] = retrieved[i].release();
   if (done != nullptr) *done = retrieved.size();
   return status_of(status);
+}
+
+int outlive_kernel_session(outlive_session* session) {
+  auto fd = session->session->kernel_session();
+  if (!fd) return report(fd.error());
+  return (*fd).release();
 }
 
 long outlive_tokens(outlive_session* session, uint64_t* tokens, size_t room) {

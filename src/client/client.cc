@@ -35,7 +35,9 @@ Result<size_t> Client::dispatch() {
   size_t handled = 0;
   while (const auto event = connection_.next_event()) {
     ++handled;
-    if (const auto said = participation_.handle(*event)) answer(*event, *said);
+    if (const auto said = participation_.handle(event->body, event->kernel)) {
+      answer(event->body, *said);
+    }
   }
   dispatching_ = false;
   update_wake();

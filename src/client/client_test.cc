@@ -189,7 +189,7 @@ TEST(Sessions, BadNamesAreNotSent) {
   EXPECT_EQ(outlive_session_create(h.client, "", 0, &h.session), -EINVAL);
   EXPECT_EQ(outlive_session_create(h.client, "\xff", 0, &h.session), -EINVAL);
   EXPECT_EQ(outlive_session_create(h.client, nullptr, 0, &h.session), -EINVAL);
-  EXPECT_EQ(outlive_session_create(h.client, "a", 2, &h.session), -EINVAL);
+  EXPECT_EQ(outlive_session_create(h.client, "a", 4, &h.session), -EINVAL);
   EXPECT_EQ(outlive_session_retrieve(h.client, std::string(64, 'n').c_str(), &h.session),
             -ENAMETOOLONG);
   EXPECT_TRUE(error_has("64 bytes")) << outlive_error();

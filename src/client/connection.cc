@@ -60,7 +60,7 @@ Status Connection::take(wire::Message& message, uint64_t awaited,
   if ((message.header.flags & abi::kFlagEvent) != 0) {
     auto event = wire::read_body<abi::EventBody>(message.body);
     if (!event) return lose(fail(EPROTO, "an event of outlived: {}", event.error().message));
-    events_.push_back(*event);
+    events_.push_back({*event, (message.header.flags & abi::kFlagKernel) != 0});
   } else if (message.header.sequence == awaited && awaited != 0) {
     reply = std::move(message);
   }
@@ -110,9 +110,9 @@ Status Connection::pump() {
   return *lost_;
 }
 
-std::optional<abi::EventBody> Connection::next_event() {
+std::optional<Event> Connection::next_event() {
   if (events_.empty()) return std::nullopt;
-  const abi::EventBody event = events_.front();
+  const Event event = events_.front();
   events_.pop_front();
   return event;
 }

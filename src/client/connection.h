@@ -19,6 +19,11 @@
 
 namespace outlive::client {
 
+struct Event {
+  abi::EventBody body;
+  bool kernel = false;  // abi::kFlagKernel
+};
+
 struct Reply {
   std::vector<std::byte> body;
   std::vector<UniqueFd> fds;
@@ -51,7 +56,7 @@ class Connection {
   // Takes what has arrived, without blocking. ECONNRESET: lost (events taken before stay).
   Status pump();
   bool has_event() const { return !events_.empty(); }
-  std::optional<abi::EventBody> next_event();
+  std::optional<Event> next_event();
 
   // For a connection that somebody else has used before: asks outlived for the last sequence
   // (abi::kAskSequence).
@@ -68,7 +73,7 @@ class Connection {
   UniqueFd socket_;
   uint64_t last_sequence_ = 0;
   std::optional<Error> lost_;
-  std::deque<abi::EventBody> events_;
+  std::deque<Event> events_;
 };
 
 }  // namespace outlive::client

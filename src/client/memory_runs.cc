@@ -62,7 +62,7 @@ Result<uint64_t> MemoryRuns::take(uint64_t count) {
     return fail(EUCLEAN, "the region's free runs are damaged");
   }
   if (entry.flags & abi::kMemoryHoles) {
-    TRY(sys::fallocate(file_, 0, page << abi::kMemoryPageShift, count << abi::kMemoryPageShift)
+    TRY(allocate(page << abi::kMemoryPageShift, count << abi::kMemoryPageShift)
             .context("memory that was given back"));
   }
   remove(page);
@@ -151,6 +151,18 @@ bool MemoryRuns::give_back(uint64_t page, uint64_t count) {
                                           count << abi::kMemoryPageShift));
 }
 
+// EPERM without a seal: the kernel preserves the file for its own update, and does so before
+// anybody is asked to prepare.
+Status MemoryRuns::allocate(uint64_t at, uint64_t bytes) {
+  Status status = sys::fallocate(file_, 0, at, bytes);
+  if (status || status.error().code != EPERM) return status;
+  const auto seals = sys::get_seals(file_);
+  if (!seals || (*seals & F_SEAL_GROW) != 0) return status;
+  return fail(EBUSY,
+              "the kernel preserves it for an update of the kernel that is on its way: its "
+              "size can't change before that is over");
+}
+
 Status MemoryRuns::grow(uint64_t count) {
   const uint64_t pages = table_->header().pages;
   const uint64_t room = table_->most() - pages;
@@ -180,10 +192,9 @@ Status MemoryRuns::extend(uint64_t count) {
   abi::MemoryHeader& header = table_->header();
   const uint64_t pages = header.pages;
   const uint64_t entry_bytes = sizeof(MemoryPage) * count;
-  TRY(sys::fallocate(file_, 0, abi::kMemoryHeaderSize + sizeof(MemoryPage) * pages, entry_bytes)
+  TRY(allocate(abi::kMemoryHeaderSize + sizeof(MemoryPage) * pages, entry_bytes)
           .context("page table for {} MiB", count >> 4));
-  TRY(sys::fallocate(file_, 0, table_->end() << abi::kMemoryPageShift,
-                     count << abi::kMemoryPageShift)
+  TRY(allocate(table_->end() << abi::kMemoryPageShift, count << abi::kMemoryPageShift)
           .context("{} KiB for the region", count << 6));
   std::fill_n(table_->entries() + pages, count, MemoryPage{});
   const uint64_t page = table_->end();

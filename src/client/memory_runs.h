@@ -35,6 +35,7 @@ class MemoryRuns {
  private:
   uint64_t find(uint64_t count);
   Status grow(uint64_t count);
+  Status allocate(uint64_t at, uint64_t bytes);
   void join(uint64_t page, uint64_t count, uint8_t flags);
   void insert(uint64_t page, uint64_t count, uint8_t flags);
   void remove(uint64_t page);

@@ -243,6 +243,17 @@ TEST(Memory, AFullSystemIsAnErrorAndLeavesItWhole) {
   EXPECT_TRUE(memory->allocate(100 * kMiB));
 }
 
+TEST(Memory, WhatTheKernelPreservesCantGrowAndSaysWhy) {
+  const std::unique_ptr<Memory> memory = make_memory(0, 256 * kMiB);
+  ASSERT_TRUE(arm_faults("sys.fallocate:0=EPERM"));
+  const Result<uint64_t> refused = memory->allocate(100 * kMiB);
+  ASSERT_TRUE(arm_faults(""));
+  EXPECT_EQ(refused.error().code, EBUSY);
+  EXPECT_NE(refused.error().text().find("for an update of the kernel"), std::string::npos);
+  ASSERT_TRUE(sys::add_seals(memory->file(), F_SEAL_GROW));
+  EXPECT_EQ(memory->allocate(100 * kMiB).error().code, EPERM) << "its own seal";
+}
+
 TEST(Memory, PopulateChangesNoByteAndFillsNoHole) {
   const std::unique_ptr<Memory> memory = make_memory(0, 0);
   const uint64_t keep = *memory->allocate(8 * kMiB);

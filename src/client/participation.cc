@@ -82,9 +82,10 @@ std::optional<Answer> Participation::handle_question(const outlive_event& event,
   return answer;
 }
 
-std::optional<Answer> Participation::handle(const abi::EventBody& body) {
+std::optional<Answer> Participation::handle(const abi::EventBody& body, bool kernel) {
   const std::string reason(wire::text_of(body.reason));
-  const outlive_event event{body.update, body.deadline_ns, reason.c_str()};
+  const outlive_event event{body.update, body.deadline_ns, reason.c_str(),
+                            kernel ? OUTLIVE_EVENT_KERNEL : 0};
   const auto step = static_cast<abi::Step>(body.step);
   if (const Done* done = find(event.update, step)) {
     const bool question =
@@ -125,7 +126,7 @@ std::optional<Answer> Participation::handle(const abi::EventBody& body) {
 }
 
 Status Participation::adopt_restarted() {
-  const outlive_event event{0, 0, ""};
+  const outlive_event event{0, 0, "", 0};
   Answer answer = ask(callbacks_.adopt, event, abi::Step::kAdopt);
   if (answer.code != 0) return fail(answer.code, "adopt: {}", answer.reason);
   commit(event);

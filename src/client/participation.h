@@ -34,8 +34,9 @@ class Participation {
   Status set_callbacks(const outlive_participant& participant);
   const outlive_participant& callbacks() const { return callbacks_; }
 
-  // Runs what the event asks for, unless it has run. nullopt: it wants no answer.
-  std::optional<Answer> handle(const abi::EventBody& event);
+  // Runs what the event asks for, unless it has run. nullopt: it wants no answer. `kernel`: of an
+  // update of the kernel (abi::kFlagKernel).
+  std::optional<Answer> handle(const abi::EventBody& event, bool kernel = false);
   // Adopt and committed at once, for a restarted one.
   Status adopt_restarted();
   Hurry& hurry() { return hurry_; }

@@ -141,6 +141,13 @@ Result<std::vector<uint64_t>> Session::tokens() {
   return tokens;
 }
 
+Result<UniqueFd> Session::kernel_session() {
+  Reply reply = TRY(connection_.call(abi::Request::kKernelSession, wire::sized<abi::SizeOnly>(),
+                                     {.reply_fds = 1}));
+  TRY(sys::set_cloexec(reply.fds[0], true));
+  return std::move(reply.fds[0]);
+}
+
 Status Session::finish() {
   TRY(connection_.call(abi::Request::kFinish, wire::sized<abi::FinishRequest>()));
   return {};

@@ -14,7 +14,7 @@ namespace outlive::client {
 
 class Session {
  public:
-  // CREATE_SESSION (flags: abi::kFlagLinger) and RETRIEVE_SESSION.
+  // CREATE_SESSION (flags: abi::kFlagLinger, abi::kFlagDirect) and RETRIEVE_SESSION.
   static Result<std::unique_ptr<Session>> create(Client& client, std::string_view name,
                                                  uint32_t flags);
   static Result<std::unique_ptr<Session>> retrieve(Client& client, std::string_view name);
@@ -34,6 +34,9 @@ class Session {
                        size_t& done);
   Status unpreserve_many(std::span<const uint64_t> tokens, size_t& done);
   Status retrieve_many(std::span<const uint64_t> tokens, std::vector<UniqueFd>& fds);
+
+  // Of a direct one, once: the kernel's own session (CREATE_SESSION with abi::kFlagDirect).
+  Result<UniqueFd> kernel_session();
 
   // In recorded order.
   Result<std::vector<uint64_t>> tokens();

@@ -10,7 +10,9 @@
 #include "daemon/requests.h"
 #include "daemon/supervisor.h"
 #include "daemon/totals.h"
+#include "files/node.h"
 #include "kho/store.h"
+#include "machine/kernel/open_sessions.h"
 #include "wire/body.h"
 
 namespace outlive::daemon {
@@ -79,7 +81,7 @@ Status Device::start(BorrowedFd listener) {
   parts_.core.sessions().for_each([&](luo::Session& session) {
     const bool internal = (session.slot->flags & abi::kSessionInternal) != 0;
     if (internal || !session.holders.empty() || session.slot->orphaned_ns != 0) return;
-    unheld(session);
+    if (!requests_->let_go_direct(session)) unheld(session);
   });
   return acceptor_.start(listener);
 }
@@ -375,6 +377,10 @@ void Device::committed_session_connection(abi::ConnectionSlot& slot) {
 }
 
 bool Device::is_ours(BorrowedFd fd, const luo::FileFacts& facts) const {
+  if (facts.kind == luo::FileKind::kOther) {
+    const Result<std::string> link = files::link_of(fd);
+    return link && !machine::session_of_link(*link).empty();
+  }
   if (facts.kind != luo::FileKind::kUnixConnection) return false;
   if (own_inodes_.contains(facts.inode)) return true;
   // A client's end of a device or control connection: its peer's name is one of our sockets.
@@ -431,6 +437,7 @@ void Device::drop_session(Connection& connection) {
            supervisor_.is_dying(connection.slot->pid);
   }
   if (!session->holders.empty()) return;
+  if (requests_->let_go_direct(*session)) return;
   if (keep && !mutant("lease-dropped")) {
     unheld(*session);
     return;

@@ -49,8 +49,8 @@ class Device {
   // Queues the words of the reply.
   void record_reply(luo::Change& change, Connection& connection, uint64_t sequence, int result,
                     int64_t reply_fd = -1);
-  // A socket of ours, which must never be preserved in a session. `facts`: as classify_to_preserve
-  // tells them.
+  // A socket of ours, or a session of the kernel, whose end is its client's: they must never be
+  // preserved in a session. `facts`: as classify_to_preserve tells them.
   bool is_ours(BorrowedFd fd, const luo::FileFacts& facts) const;
   size_t size() const { return connections_.size(); }
   // The fd store has taken everything: replies that waited for that go out.
@@ -90,6 +90,7 @@ class Device {
   // What carrying out `message` killed the worker at, too often. It is said.
   bool is_poison(const Connection& connection, const wire::Message& message) const;
   bool flush_events(Connection& connection);
+  abi::MessageHeader header_of(const abi::EventBody& event) const;
   void block(Connection& connection);
   void delay(Connection& connection);
   void starve(Connection& connection);

@@ -82,10 +82,19 @@ void Device::feed(uint64_t address) {
   writable(address);
 }
 
+abi::MessageHeader Device::header_of(const abi::EventBody& event) const {
+  abi::MessageHeader header = wire::event_header();
+  const abi::UpdateSlot* update = parts_.core.updates().find(event.update);
+  if (update != nullptr && update->scope == static_cast<uint64_t>(luo::Scope::kKernel)) {
+    header.flags |= abi::kFlagKernel;
+  }
+  return header;
+}
+
 bool Device::flush_events(Connection& connection) {
   while (!connection.events.empty()) {
-    const Status sent = wire::send(connection.fd(), wire::event_header(),
-                                   wire::bytes_of(connection.events.front()));
+    const abi::EventBody& event = connection.events.front();
+    const Status sent = wire::send(connection.fd(), header_of(event), wire::bytes_of(event));
     if (!sent && sent.error().code == EAGAIN) {
       block(connection);
       return false;
@@ -111,8 +120,7 @@ void Device::send_event(uint64_t address, abi::Step step, uint64_t update, uint6
   connection->events.push_back(body);
   if (connection->blocked) return;
   // An event is best sent at once: it is inside the blackout. What can't be sent waits.
-  const Status sent = wire::send(connection->fd(), wire::event_header(),
-                                 wire::bytes_of(connection->events.front()));
+  const Status sent = wire::send(connection->fd(), header_of(body), wire::bytes_of(body));
   if (sent) {
     connection->events.pop_front();
   } else {

@@ -68,6 +68,7 @@ uint64_t Device::next_resume_ns() const {
 void Device::resume() {
   const uint64_t now = parts_.now();
   acceptor_.resume(now);
+  requests_->end_gone_direct();
   if (next_resume_ns_ == 0 || now < next_resume_ns_) return;
   next_resume_ns_ = 0;
   for (auto user = parked_.begin(); user != parked_.end();) {

@@ -70,6 +70,17 @@ class Settling {
       if (file) identify(*slot);
       FAULT_POINT("daemon.arrival.file");
     }
+    std::vector<luo::Session*> direct;
+    core_.sessions().for_each([&](luo::Session& session) {
+      if (luo::is_direct(session)) direct.push_back(&session);
+    });
+    for (luo::Session* session : direct) {
+      const Status taken = take_direct(*session);
+      if (!taken) {
+        log_error("direct session '{}': lost over the kexec: {}", session->name,
+                  taken.error().text());
+      }
+    }
     std::ranges::sort(open_);
   }
 
@@ -104,6 +115,27 @@ class Settling {
     if (facts != arrival_.files().end()) TRY(machine::restore_facts(facts->second, file));
     TRY(sys::set_cloexec(file, false));
     return file;
+  }
+
+  // Kept as a file of it until its owner fetches it: until then it is as any other that waits to be
+  // claimed. It is none of the sessions that are finished: that would be the end of what is in it.
+  Status take_direct(luo::Session& session) {
+    // From the kexec before, never fetched, and lost: said with the files.
+    if (session.files.find(abi::kDirectToken) != nullptr) return {};
+    Result<UniqueFd> kernel = arrival_.take_session(session.slot->header.id);
+    luo::Change change(records_);
+    change.set(session.slot->flags, session.slot->flags & ~abi::kSessionHandedOver);
+    if (!kernel) {
+      change.commit();
+      return kernel.error();
+    }
+    const luo::NewFile file{abi::kDirectToken, *kernel};
+    auto preserving = TRY(core_.files().preserve(change, session, std::span(&file, 1)));
+    change.commit();
+    preserving.committed();
+    open_.push_back(kernel->release());
+    FAULT_POINT("daemon.arrival.direct");
+    return {};
   }
 
   // It is another inode now.

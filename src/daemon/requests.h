@@ -6,6 +6,8 @@
 // so (Outcome::committed); an Error it returns has changed nothing.
 #pragma once
 
+#include <deque>
+
 #include "daemon/connection.h"
 #include "daemon/parts.h"
 
@@ -24,6 +26,12 @@ class Requests {
   // A PRESERVE that has come again, done and not answered: what was lost of its files before the
   // service manager had it is taken from the message, which still carries it.
   void mend(Connection& connection, wire::Message& message);
+
+  // Nobody holds this direct session any more. True: it has ended, or stays for as long as its
+  // client keeps the kernel's one, in the quota and to be found after a kexec.
+  bool let_go_direct(luo::Session& session);
+  // Each turn: ends those whose client has closed the kernel's one, too.
+  void end_gone_direct();
 
  private:
   using Handler = Result<Outcome> (Requests::*)(Connection&, wire::Message&);
@@ -63,6 +71,12 @@ class Requests {
   Result<Outcome> get_name(Connection&, wire::Message&);
   Result<Outcome> list_files(Connection&, wire::Message&);
 
+  // direct sessions (requests_direct.cc)
+  Result<Outcome> kernel_session(Connection&, wire::Message&);
+  Status direct_possible() const;
+  static bool is_for_plain(abi::Request request);
+  bool is_in_kernel(const luo::Session& session) const;
+
   // The session of a connection, seen in the wanted direction. ESTALE: it has ended, or its holder
   // was replaced; EAGAIN: not offered yet; EINVAL: the other direction.
   Result<luo::Session*> session_of(Connection& connection, luo::Direction wanted);
@@ -83,6 +97,8 @@ class Requests {
   Parts& parts_;
   Device& device_;
   Supervisor& supervisor_;
+  std::deque<uint64_t> left_direct_;  // that stay: addresses, which may be anything by now
+  uint64_t next_direct_ns_ = 0;
 };
 
 // A reply's body: a structure and an array behind it.

@@ -76,9 +76,15 @@ Result<Outcome> Requests::create_session(Connection& connection, wire::Message& 
     return fail(ESTALE, "session '{}': this process was replaced", name);
   }
   luo::Change change(parts_.records());
-  const uint64_t flags = message.header.flags & abi::kFlagLinger ? abi::kSessionLinger : 0;
-  abi::SessionSlot* slot =
-      TRY(parts_.core.sessions().create(change, connection.caller(), name, flags));
+  uint64_t flags = message.header.flags & abi::kFlagLinger ? abi::kSessionLinger : 0;
+  luo::Caller caller = connection.caller();
+  if (message.header.flags & abi::kFlagDirect) {
+    TRY(direct_possible().context("session '{}'", name));
+    flags = abi::kSessionDirect;
+    caller.service = 0;  // nothing that an update of a service could hand on
+    caller.generation = 0;
+  }
+  abi::SessionSlot* slot = TRY(parts_.core.sessions().create(change, caller, name, flags));
   abi::ConnectionSlot* made = nullptr;
   TRY(device_.add_session_connection(change, connection, *slot, parts_.records().address_of(slot),
                                      &made));

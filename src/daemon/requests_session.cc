@@ -36,6 +36,8 @@ Requests::Handler Requests::session_handler(Request request) {
       return &Requests::get_name;
     case Request::kListFiles:
       return &Requests::list_files;
+    case Request::kKernelSession:
+      return &Requests::kernel_session;
     default:
       return nullptr;
   }
@@ -43,6 +45,11 @@ Requests::Handler Requests::session_handler(Request request) {
 
 // The kernel's order of checks: the size can be read, the direction fits, and then all the rest.
 Status Requests::check_direction(Connection& connection, const wire::Message& message) {
+  const Session* session = parts_.core.sessions().at(connection.slot->session);
+  if (session != nullptr && luo::is_direct(*session) && is_for_plain(message.request())) {
+    return fail(EINVAL, "session '{}' is direct: its files are asked of the kernel's own session",
+                session->name);
+  }
   switch (message.request()) {
     case Request::kPreserveFd:
     case Request::kPreserveMany:
@@ -313,8 +320,10 @@ Result<Outcome> Requests::finish(Connection& connection, wire::Message& message)
   // The reply goes with the last change: a death before it, and the request is repeated.
   TRY(parts_.core.finish_files(*session, mutant("finish-replied-early") ? reply : nullptr));
   // Empty, it is nobody's inheritance any more; when an outgoing one has its name, it just ends.
-  const Status adopted = service != nullptr ? parts_.core.adopt(*session, *service, reply)
-                                            : parts_.core.adopt_plain(*session, reply);
+  // A direct one has nothing more to come: the kernel's session can't be adopted.
+  const Status adopted = luo::is_direct(*session) ? Status(fail(EINVAL, "direct"))
+                         : service != nullptr     ? parts_.core.adopt(*session, *service, reply)
+                                                  : parts_.core.adopt_plain(*session, reply);
   if (!adopted) TRY(parts_.core.end_session(*session, true, reply));
   Outcome outcome = echo(message);
   if (service != nullptr) {

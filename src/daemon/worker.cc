@@ -132,7 +132,7 @@ Status Worker::attach() {
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));
     if (device_ != nullptr && device_->is_ours(fd, facts)) {
-      return fail(ENOENT, "no handler takes a connection of outlived's own");
+      return fail(ENOENT, "no handler takes a session or connection of outlived's");
     }
     return facts;
   };

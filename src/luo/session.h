@@ -54,6 +54,12 @@ struct Session {
   std::vector<Holder> holders;
 };
 
+// Its files are the kernel's (abi/records.h); what it has of its own is a kernel session that came
+// through a kexec and was not handed over yet.
+inline bool is_direct(const Session& session) {
+  return (session.slot->flags & abi::kSessionDirect) != 0;
+}
+
 enum class Direction { kOutgoing, kIncoming };
 
 class Sessions {

@@ -1,5 +1,6 @@
 """outlived is killed after the boot, before it claimed everything that came: at every step of it, again and
-again, its keeper too, and until it holds and is replaced by another binary. Nothing is lost."""
+again, its keeper too, and until it holds and is replaced by another binary. Nothing is lost, nor is what a client
+has preserved in a session of the kernel's own."""
 
 import functools
 import json
@@ -13,7 +14,8 @@ from machine import Machine
 PAGE = "/tmp/page"
 SESSIONS = ("one", "two", "three")
 # Where, at which hit, so many times in a row. Of RETRIEVE_FD the first two are the image and the notes.
-POINTS = (("RETRIEVE_SESSION", 2, 1), ("RETRIEVE_FD", 4, 3), ("daemon.arrival.arena", 1, 1), ("FINISH", 3, 1))
+POINTS = (("RETRIEVE_SESSION", 2, 1), ("RETRIEVE_FD", 4, 3), ("daemon.arrival.direct", 1, 2),
+          ("daemon.arrival.arena", 1, 1), ("FINISH", 3, 1))
 
 
 def arm(machine, name, at, times, action):
@@ -55,6 +57,17 @@ def session(machine, verb, name):
                  environment=(f"OUTLIVE_RUNTIME_DIR={RUNTIME}",))
 
 
+def direct(machine, *words):
+    return machine.must("kernel-direct", RUNTIME, *words)
+
+
+def hold_direct(machine, number):
+    """Its client has it over the kexec that follows."""
+    log = f"/direct{number}.log"
+    machine.start("kernel-direct", RUNTIME, "hold", "vm", "a guest's memory", output=log)
+    wait_for("the direct session", lambda: machine.read(log) == "preserved\n", seconds=120)
+
+
 def whole(machine, told, number, least):
     """Everything is there. Where the service has counted to."""
     equal(told["live_update_number"], number, "the live update number")
@@ -63,6 +76,7 @@ def whole(machine, told, number, least):
     check(counted(line) >= least, f"it counted on from {least}: {line}")
     for name in SESSIONS:
         session(machine, "check", name)
+    direct(machine, "find", "vm", "a guest's memory")
     files = json.loads(outlive(machine, "list", "files", "--json").out)["files"]
     equal((len(files), [one for one in files if one["failed"]]), (2 + len(SESSIONS), []), "files")
     wait_for("the update's end", lambda: status(machine)["state"] == "normal", seconds=120)
@@ -72,7 +86,7 @@ def whole(machine, told, number, least):
 
 
 def test(machine):
-    for program in ("outlive", "outlived", "kernel-counter", "kernel-session", "kernel-faults"):
+    for program in ("outlive", "outlived", "kernel-counter", "kernel-session", "kernel-faults", "kernel-direct"):
         machine.offer(machine.program(program))
     start(machine)
     said(machine, "fresh")
@@ -82,6 +96,7 @@ def test(machine):
     ways += [("the keeper", keeper_killed, 1), ("until it holds", replaced, None)]
     least = 0
     for number, (what, again, times) in enumerate(ways, 1):
+        hold_direct(machine, number)
         told = cross(machine, again=again)
         if times is not None:
             equal(fired(machine), times, f"kills at {what}")

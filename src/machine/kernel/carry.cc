@@ -13,10 +13,6 @@ namespace {
 
 constexpr int kKeptFlags = O_APPEND | O_NONBLOCK;
 
-std::string session_name(uint64_t id) {
-  return fmt::format("{}{:016x}", abi::kCarryPrefix, id);
-}
-
 Result<UniqueFd> make_file(const char* name, uint64_t size) {
   UniqueFd file = TRY(sys::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   TRY(sys::ftruncate(file, size));
@@ -48,6 +44,10 @@ Status read_at(BorrowedFd file, std::span<std::byte> bytes, uint64_t at) {
 
 }  // namespace
 
+std::string kernel_session_name(uint64_t id) {
+  return fmt::format("{}{:016x}", abi::kCarryPrefix, id);
+}
+
 Result<Carry> Carry::begin(UniqueFd device) {
   KernelSession own = TRY(create_session(device, abi::kCarrySession));
   return Carry(std::move(device), std::move(own));
@@ -56,7 +56,7 @@ Result<Carry> Carry::begin(UniqueFd device) {
 Status Carry::add(uint64_t session, uint64_t token, BorrowedFd file) {
   auto found = sessions_.find(session);
   if (found == sessions_.end()) {
-    KernelSession made = TRY(create_session(device_, session_name(session)));
+    KernelSession made = TRY(create_session(device_, kernel_session_name(session)));
     found = sessions_.emplace(session, std::move(made)).first;
   }
   return found->second.preserve(file, token);
@@ -186,8 +186,16 @@ uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
 }
 
 Result<UniqueFd> Arrival::file(uint64_t session, uint64_t token) {
-  KernelSession* one = TRY(this->session(session_name(session)));
+  KernelSession* one = TRY(this->session(kernel_session_name(session)));
   return one->retrieve(token);
+}
+
+Result<UniqueFd> Arrival::take_session(uint64_t id) {
+  const std::string name = kernel_session_name(id);
+  KernelSession* one = TRY(session(name));
+  UniqueFd whole = one->take();
+  sessions_.erase(name);
+  return whole;
 }
 
 std::vector<BorrowedFd> Arrival::fds() const {

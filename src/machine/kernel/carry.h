@@ -41,6 +41,9 @@ class Carry {
   size_t room_ = 0;  // files
 };
 
+// What the kernel calls the session of this record: names are global there.
+std::string kernel_session_name(uint64_t id);
+
 // What the kernel doesn't keep of an open file.
 Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
 // Puts it back.
@@ -69,9 +72,12 @@ class Arrival {
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
   // ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t session, uint64_t token);
-  // Of the sessions; of the table. Unsorted.
+  // A direct session's, whole: its files and its end are the caller's, who sees to it that it stays
+  // open in the table. Of every run anew where one was killed. ENOENT: as file().
+  Result<UniqueFd> take_session(uint64_t id);
+  // Of the sessions that weren't taken whole; of the table. Unsorted.
   std::vector<BorrowedFd> fds() const;
-  // All of them: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
+  // All of these: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
   Status finish();
   // They stay open in the table, as after a death, but are CLOEXEC: to be finished, by whoever goes
   // on. Beyond that a session that is open in the table is somebody's who keeps it.

@@ -29,6 +29,8 @@ class KernelSession {
   // What was retrieved is nobody's but ours; what wasn't is gone.
   Status finish();
   BorrowedFd fd() const { return fd_.borrow(); }
+  // It is the caller's from here on, and so is its end.
+  UniqueFd take() { return std::move(fd_); }
   // Stays open in the table.
   void let_go() { static_cast<void>(fd_.release()); }
 
