@@ -139,6 +139,7 @@ struct ControlBlock {
   // reboot(2) into the next kernel may be on its way (daemon/reboot_hold.h): worker
   uint64_t reboot_until_ns;    // CLOCK_MONOTONIC; 0: it isn't
   uint64_t reboot_connection;  // of whoever calls it
+  uint64_t end;                // EndKind: worker
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);
@@ -161,6 +162,10 @@ enum class DeathKind : uint64_t { kNone = 0, kOwn = 1, kOutside = 2 };
 // sessions of it that are open in the table may have been read. kSettled: the arena says where all
 // of it is in the table, the kernel isn't told yet. A worker's first act is to carry this on.
 enum class ArrivalState : uint64_t { kNone = 0, kPending = 1, kSettled = 2 };
+
+// What an end in order leaves. kKept: the service manager has it all, and decides: a restart goes
+// on with it. kForGood: nothing, as an operator has said.
+enum class EndKind : uint64_t { kNone = 0, kKept = 1, kForGood = 2 };
 
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/rights.h"
 #include "base/sys.h"
@@ -16,6 +17,7 @@ using machine::store_word;
 namespace {
 
 constexpr uint64_t kPatienceNs = 30'000'000'000;
+constexpr int kEndTries = 1000;  // of a ms
 
 std::string name_of(BorrowedFd fd) {
   return fmt::format("{}{}", kStoreFd, fd.get());
@@ -43,6 +45,23 @@ void each_stored(luo::Records& records, const Visit& visit) {
   records.for_each<abi::FileSlot>([&](abi::FileSlot& slot) { visit(slot.header.id, slot.fd); });
   records.for_each<abi::ConnectionSlot>(
       [&](abi::ConnectionSlot& slot) { visit(slot.header.id, slot.fd); });
+}
+
+// Until the manager has taken all that was said (sd_notify_barrier(3)): it closes its copy of the
+// pipe's end then.
+void await_manager() {
+  auto pipe = sys::pipe();
+  if (!pipe) return;
+  int code = EAGAIN;
+  for (int tries = kEndTries; is_full(code) && tries > 0; --tries) {
+    code = notify_manager("BARRIER=1", pipe->write);
+    if (is_full(code)) ::poll(nullptr, 0, 1);
+  }
+  pipe->write.reset();
+  pollfd wait{pipe->read.get(), POLLIN, 0};
+  if (code != 0 || ::poll(&wait, 1, kEndTries) != 1) {
+    log_warning("the service manager doesn't say that it has taken all there is");
+  }
 }
 
 // Ids of slots begin with the number of the change that made them (luo/records.cc).
@@ -140,15 +159,26 @@ void FdStore::flush(uint64_t now_ns, uint64_t committed) {
   if (now_ns - stuck_since_ns_ > kPatienceNs) give_up("it takes nothing");
 }
 
+void FdStore::settle(uint64_t committed) {
+  for (int tries = kEndTries; on_ && waiting() != 0 && tries > 0; --tries) {
+    flush(system_clock().now_ns(), committed);
+    ::poll(nullptr, 0, 1);
+  }
+  flush(system_clock().now_ns(), committed);
+  if (on_ && waiting() != 0) give_up("it takes nothing");
+  if (on_) await_manager();
+}
+
 void FdStore::clear(luo::Records& records) {
   if (!on_) return;
   // The arena first: without it nobody takes the others for anything.
   std::vector<std::string> names = {kStoreArena, kStoreDevice, kStoreControl};
   each_stored(records, [&](uint64_t, int64_t number) { names.push_back(name_of(fd_of(number))); });
-  int tries = 1000;
+  int tries = kEndTries;
   for (const std::string& name : names) {
     while (is_full(notify_manager(remove_text(name))) && tries-- > 0) ::poll(nullptr, 0, 1);
   }
+  await_manager();
 }
 
 std::string FdStore::text(const luo::Records& records) const {

@@ -14,11 +14,13 @@
 //               replies wait in their sockets until then (Device::delay), so that nothing is
 //               acknowledged that is not stored. Nothing moves for 30 s, or the manager is gone:
 //               the store is given up for good, with an error in the log; everything else goes on.
+// An end in order: SIGTERM leaves all with the manager, who alone knows whether it is a restart; an
+//               end for good (`outlive stop --daemon`) leaves nothing.
 // A death:      whatever was committed after the mark in the control block is stored again by the
 //               next worker (the manager drops what it has); orphans' names are removed.
 // Promised is what was acknowledged, as far as the manager takes it: it takes
 // FileDescriptorStoreMax= descriptors, and each open file once: of one that is preserved twice the
-// second is lost. Threads: the worker's only one. Nothing here blocks but clear().
+// second is lost. Threads: the worker's only one. Nothing here blocks but settle() and clear().
 #pragma once
 
 #include <deque>
@@ -53,7 +55,10 @@ class FdStore {
   void release(BorrowedFd fd);
   // Each turn of the loop; `committed`: RecordsRoot::committed, all of which was given to hold().
   void flush(uint64_t now_ns, uint64_t committed);
-  // At an end in order: nothing is left for a next one. May take a second.
+  // At an end in order; each may take a second. All is there, whatever becomes of it: a manager
+  // drops what a process said that is gone before it was heard.
+  void settle(uint64_t committed);
+  // Nothing is left for a next one.
   void clear(luo::Records& records);
 
   bool on() const { return on_; }

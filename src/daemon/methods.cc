@@ -217,7 +217,7 @@ Result<std::optional<Json>> Methods::stop(const luo::Caller& caller, const Json&
                   sessions);
     }
     waiting.what = Waiting::For::kStopAll;
-    parts_.control.request_stop();
+    parts_.control.request_end();
     return std::optional<Json>(Json::object());
   }
   const Result<abi::ServiceSlot*> found = service_named(caller, *name);

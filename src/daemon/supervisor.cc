@@ -65,6 +65,8 @@ void Supervisor::start() {
   if (killed != 0) log_warning("{} children that no record names were killed", killed);
   const std::vector<int64_t> gone = take_on_processes();
   for (abi::ServiceSlot* service : services) {
+    // Of the others stop_all() takes care.
+    if (keeps_services() && state_of(*service) != ServiceState::kStopping) continue;
     switch (state_of(*service)) {
       case ServiceState::kStarting:
         if (service->current.pid == 0) {

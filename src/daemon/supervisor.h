@@ -55,7 +55,8 @@ class Supervisor final : public luo::UpdateHost {
   Result<abi::ServiceSlot*> run(const luo::Caller& caller, NewService service);
   // Ends its process and removes the record; sessions go with it.
   void stop(abi::ServiceSlot& service);
-  // Stops all, last started first, one at a time; `done` when the last is gone.
+  // Stops all, last started first, one at a time; `done` when the last process is gone. Of an end
+  // that is kept (abi::EndKind) the records stay, to be started again with what they have.
   void stop_all(std::function<void()> done);
   Result<abi::UpdateSlot*> update(abi::ServiceSlot& service, const ServiceSpec& spec,
                                   const uint64_t (&request_id)[2], bool rollback);
@@ -151,6 +152,10 @@ class Supervisor final : public luo::UpdateHost {
   void terminate(abi::ServiceSlot& service);
   void forget_process(luo::Change& change, abi::ProcessWords& words);
   void stop_next();
+  // Their processes end because outlived does, and a next one may start them again.
+  bool keeps_services() const { return parts_->control.end_kind() == abi::EndKind::kKept; }
+  bool end_process(abi::ServiceSlot& service);
+  void rest(abi::ServiceSlot& service);
   void kill_group(int64_t pid, int signal);
   uint64_t new_instance() const;
   abi::ServiceSlot* by_instance(uint64_t instance, bool* successor, abi::UpdateSlot** update);
@@ -166,6 +171,7 @@ class Supervisor final : public luo::UpdateHost {
   std::set<uint64_t> up_for_long_;  // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;
+  std::set<uint64_t> ending_;             // addresses: of an end that is kept, told to end by due_
   std::map<int64_t, uint64_t> settling_;  // pids of successors that say nothing: ready at this time
 };
 

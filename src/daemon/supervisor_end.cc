@@ -72,7 +72,7 @@ void Supervisor::ended(const machine::ChildExit& exit) {
     }
     parts_->core.updates().process_ended(*of_update, exit.pid, exit.text());
   } else if (of_current != nullptr) {
-    if (state_of(*of_current) != ServiceState::kStopping) {
+    if (state_of(*of_current) != ServiceState::kStopping && !keeps_services()) {
       log_warning("service '{}': pid {} ended: {}", of_current->name, exit.pid, exit.text());
     }
     parts_->core.updates().process_ended(*of_current, exit.pid, exit.text());
@@ -83,6 +83,7 @@ void Supervisor::ended(const machine::ChildExit& exit) {
 void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit) {
   const uint64_t address = parts_->core.services().address_of(service);
   due_.erase(address);
+  ending_.erase(address);
   if (parts_->now() - service.current.start_ns >= kLongUp) up_for_long_.insert(address);
   if (state_of(service) == ServiceState::kStopping) {
     {
@@ -105,6 +106,19 @@ void Supervisor::died(abi::ServiceSlot& service, const machine::ChildExit& exit)
   }
   FAULT_POINT("daemon.ended");
   go_on(service);
+  if (keeps_services()) stop_next();
+}
+
+// Until the next outlived: which starts it anew, by its configuration or as it was, and offers it
+// what it had.
+void Supervisor::rest(abi::ServiceSlot& service) {
+  const bool configured = spec_of(service).configured;
+  luo::Change change(parts_->records());
+  parts_->core.services().generation_passed(change, service);
+  change.set(service.state,
+             static_cast<uint64_t>(configured ? ServiceState::kStopped : ServiceState::kBackoff));
+  change.commit();
+  log_info("service '{}': stopped, with all it has kept", service.name);
 }
 
 // Nobody serves: what follows is the restart policy's.
@@ -113,6 +127,7 @@ void Supervisor::go_on(abi::ServiceSlot& service) {
   // idle() when it is over. After commit it was the next one that died: it is started again.
   const abi::UpdateSlot* update = parts_->core.updates().active(service);
   if (update != nullptr && update->step < static_cast<uint64_t>(abi::UpdateStep::kCommit)) return;
+  if (keeps_services()) return rest(service);
   const uint64_t address = parts_->core.services().address_of(service);
   const auto exit = machine::ChildExit::from_packed(0, service.exit_status);
   const ServiceSpec spec = spec_of(service);
@@ -198,17 +213,37 @@ void Supervisor::stop_all(std::function<void()> done) {
   stop_next();
 }
 
+// True: its process has been asked to end.
+bool Supervisor::end_process(abi::ServiceSlot& service) {
+  if (state_of(service) == ServiceState::kStopping) return false;  // for good, as it was asked for
+  if (abi::UpdateSlot* update = parts_->core.updates().active(service)) {
+    const Status cancelled =
+        parts_->core.updates().cancel(*update, ECANCELED, "outlived is being stopped");
+    static_cast<void>(cancelled);  // after commit: the old one is retiring anyway
+  }
+  if (service.current.pid != 0) {
+    ending_.insert(parts_->core.services().address_of(service));
+    terminate(service);
+    return true;
+  }
+  const ServiceState state = state_of(service);
+  if (state == ServiceState::kStarting || state == ServiceState::kRunning) rest(service);
+  return false;
+}
+
 void Supervisor::stop_next() {
   if (!all_stopped_) return;
   while (!stop_queue_.empty()) {
     abi::ServiceSlot* service = parts_->core.services().at(stop_queue_.front());
     stop_queue_.pop_front();
     if (service == nullptr) continue;
-    stop(*service);
-    return;
+    if (!keeps_services()) return stop(*service);
+    if (end_process(*service)) return;
   }
   bool any = false;
-  parts_->core.services().for_each([&](abi::ServiceSlot&) { any = true; });
+  parts_->core.services().for_each([&](const abi::ServiceSlot& service) {
+    any = any || !keeps_services() || service.current.pid != 0;
+  });
   if (any) return;
   auto done = std::move(all_stopped_);
   all_stopped_ = nullptr;
@@ -230,11 +265,12 @@ void Supervisor::tick(uint64_t now_ns) {
     due_.erase(address);
     abi::ServiceSlot* service = parts_->core.services().at(address);
     if (service == nullptr) continue;
+    if (state_of(*service) == ServiceState::kStopping || ending_.contains(address)) {
+      log_warning("service '{}': did not stop in time, it is killed", service->name);
+      kill_group(service->current.pid, SIGKILL);
+      continue;
+    }
     switch (state_of(*service)) {
-      case ServiceState::kStopping:
-        log_warning("service '{}': did not stop in time, it is killed", service->name);
-        kill_group(service->current.pid, SIGKILL);
-        break;
       case ServiceState::kBackoff:
         launch(*service);
         break;

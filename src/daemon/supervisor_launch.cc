@@ -139,6 +139,7 @@ bool Supervisor::is_out_of_reach(const Result<UniqueFd>& program) {
 // ---- launch -------------------------------------------------------------------------------------
 
 void Supervisor::launch(abi::ServiceSlot& service) {
+  if (keeps_services()) return rest(service);
   const uint64_t address = parts_->core.services().address_of(service);
   late_.erase(address);
   not_begun_.erase(address);

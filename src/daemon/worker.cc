@@ -419,16 +419,15 @@ int Worker::run() {
     if (self_update_->may_leave() && !stop_begun_) self_update_->leave();
     if (control_.stop_requested() != 0 && !stop_begun_) {
       stop_begun_ = true;
+      control_.begin_end(store_->on() ? abi::EndKind::kKept : abi::EndKind::kForGood);
       log_notice("stopping: services first");
       tell_service_manager("STOPPING=1\n");
       supervisor_.stop_all([this] { stopped_ = true; });
     }
   }
-  for (const auto& path : {input_.runtime.liveupdate_socket(), input_.runtime.control_socket()}) {
-    const Status gone = sys::unlink(path);
-    static_cast<void>(gone);
-  }
-  store_->clear(core_->records());
+  const bool kept = control_.end_kind() == abi::EndKind::kKept;
+  if (!kept) input_.runtime.remove_sockets();
+  kept ? store_->settle(core_->records().root().committed) : store_->clear(core_->records());
   operators_->end();
   log_notice("stopped");
   return 0;

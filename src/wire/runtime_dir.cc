@@ -46,6 +46,13 @@ Status check_folder(const std::string& path, uid_t uid) {
 
 }  // namespace
 
+void RuntimeDir::remove_sockets() const {
+  for (const std::string& socket : {liveupdate_socket(), control_socket()}) {
+    const Status gone = sys::unlink(socket);
+    static_cast<void>(gone);  // it may be gone already
+  }
+}
+
 RuntimeEnvironment runtime_environment() {
   RuntimeEnvironment environment;
   environment.uid = ::geteuid();

@@ -25,6 +25,8 @@ struct RuntimeDir {
 
   std::string liveupdate_socket() const { return path + "/liveupdate.sock"; }
   std::string control_socket() const { return path + "/control.sock"; }
+  // At outlived's end: who connects from now on hears that there is nobody.
+  void remove_sockets() const;
 };
 
 // What the places depend on; handed in by tests.

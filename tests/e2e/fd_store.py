@@ -152,6 +152,67 @@ def lost_file(world, manager, client):
     world.expect_clean()
 
 
+def terminated(world, manager, hello, client):
+    """SIGTERM, as by a restart of the manager's service: it decides what it keeps, so all is left to it. Services
+    are ended in order, and the next outlived starts them with what they had."""
+    expect_stored(world, manager)
+    old = hello.pid()
+    names = sorted(manager.names())
+    world.kill(world.status()["pid_keeper"], signal.SIGTERM)
+    equal(world.daemon.wait(), 0, "the end in order")
+    check(not is_alive(old), "the service was ended, too")
+    manager.drain()
+    left = sorted(manager.names())
+    check("outlive-arena" in left and set(left) <= set(names) | {"o.0"}, f"all is left: {left}")
+    waiting = client.session.send(p.PRESERVE_FD, p.fd_body(78), [os.memfd_create("later")])
+    manager.start()
+    equal(client.session.receive(waiting).result, 0, "the request that waited")
+    client.session.unpreserve(78)
+    client.check()
+    hello.ask()
+    check(hello.pid() != old, "the service's process")
+    world.expect_clean()
+
+
+def stubborn(world, manager, client):
+    """One service says no to SIGTERM and is killed after its time; outlived's worker dies meanwhile, and the
+    next one goes on with the end. Another one an operator has ended: it stays so."""
+    for name in ("stubborn", "ended"):
+        world.must("run", name, "--restart", "always", "--stop-timeout", "1s", "--", "/bin/sh", "-c",
+                   "trap '' TERM; while :; do sleep 0.1; done" if name == "stubborn" else "sleep 1000")
+    old = world.service("stubborn")["pid"]
+    world.must("stop", "ended")
+    begun = world.log().count("stopping: services first")
+    world.kill(world.status()["pid_keeper"], signal.SIGTERM)
+    wait_for("the end to begin", lambda: world.log().count("stopping: services first") > begun)
+    world.kill(world.status()["pid_worker"])
+    equal(world.daemon.wait(), 0, "the end in order")
+    check(not is_alive(old), "it was killed")
+    manager.drain()
+    manager.start()
+    client.check()
+    wait_for("it to be started again", lambda: world.service("stubborn")["state"] == "running")
+    check(world.service("stubborn")["pid"] != old, "its process")
+    equal([one["name"] for one in world.json("list", "services")["services"] if one["name"] == "ended"], [],
+          "what an operator has ended")
+    world.must("stop", "stubborn")
+
+
+def configured(world, manager):
+    """A service of the configuration is started as the configuration says by then."""
+    plain = manager.config
+    for seconds in ("1000", "2000"):
+        world.kill(world.status()["pid_keeper"], signal.SIGTERM)
+        equal(world.daemon.wait(), 0, "the end in order")
+        manager.drain()
+        manager.config = f'{plain}[services.steady]\ncommand = ["/bin/sleep", "{seconds}"]\n'
+        manager.start()
+        wait_for("the service", lambda: (world.service("steady") or {}).get("state") == "running")
+        with open(f"/proc/{world.service('steady')['pid']}/cmdline") as file:
+            equal(file.read().split("\0")[1], seconds, "how it was started")
+    world.must("stop", "steady")
+
+
 def test(world):
     manager = Manager(world)
     manager.start()
@@ -161,11 +222,14 @@ def test(world):
     whole_cgroup(world, manager, hello, client)
     services_live(world, manager, hello, client)
     under_load(world, manager)
+    terminated(world, manager, hello, client)
+    stubborn(world, manager, client)
+    configured(world, manager)
     lost_file(world, manager, client)
     hello.ask()
-    # An end in order leaves nothing that a next start could take for its own.
+    # An end for good leaves nothing that a next start could take for its own, once it is over.
     world.stop_outlived()
-    wait_for("an empty store", lambda: not manager.names())
+    equal(manager.names(), [], "the store")
     manager.start()
     equal(world.status()["sessions"], 0, "sessions of a fresh start")
     world.kill(world.status()["pid_keeper"], signal.SIGTERM)

@@ -1,6 +1,8 @@
 """outlived under a real systemd, with its unit as it is installed: started, all of its processes killed
 at once, reloaded, restarted, replaced by itself. systemd knows the right main process after each, and
-a session with its content is there."""
+a session with its content is there, and a service with its own. After a stop nothing is."""
+
+import json
 
 from case import main
 from harness import check, contains, equal, wait_for
@@ -20,6 +22,9 @@ def is_well(machine, restarts):
     contains(told, f"keeper {main_pid},", "the main process")
     contains(told, f"{stored} descriptors", "what is stored")
     machine.must(SESSION, "check", "kept", TEXT)
+    service = json.loads(machine.must(OUTLIVE, "list", "services", "--json"))["services"][0]
+    # It ends where it doesn't find its own. One death was not outlived's doing: of all at once.
+    check(service["state"] == "running" and service["restarts"] <= 1, f"the service: {service}")
     return main_pid
 
 
@@ -49,11 +54,19 @@ def replaced(machine):
     is_well(machine, 0)
 
 
+def stopped(machine):
+    machine.systemctl("stop", "outlived")
+    equal(machine.show("SubState", "NFileDescriptorStore"), ["dead", "0"], "after the stop")
+    machine.systemctl("start", "outlived")
+    equal(json.loads(machine.must(OUTLIVE, "list", "sessions", "--json"))["sessions"], [], "sessions")
+
+
 def test(machine):
     machine.systemctl("start", "outlived")
+    machine.must(OUTLIVE, "run", "holder", "--restart", "always", "--", SESSION, "serve", "held", TEXT)
     machine.must(SESSION, "save", "kept", TEXT)
     contains(machine.run(SESSION, "check", "kept", "other").out, "the memfd has", "a wrong text")
-    for step in (killed, reloaded, restarted, replaced):
+    for step in (killed, reloaded, restarted, replaced, stopped):
         step(machine)
         print(f"{step.__name__}: well", flush=True)
 

@@ -71,9 +71,17 @@ class Control {
   void set_worker_state(abi::WorkerState state);
   // SIGTERM and SIGINT so far: not 0: stop the services in order, then return 0 from worker_main.
   uint64_t stop_requested() const { return load_word(block_->stop_requested); }
-  // An operator asks for it: as SIGTERM, over deaths too. (The keeper may count at the same time:
-  // one of the two may be missing in the count, never the wish.)
-  void request_stop() { store_word(block_->stop_requested, stop_requested() + 1); }
+  // An operator asks for the end, for good, over deaths too. (The keeper may count at the same
+  // time: one of the two may be missing in the count, never the wish.)
+  void request_end() {
+    store_word(block_->end, static_cast<uint64_t>(abi::EndKind::kForGood));
+    store_word(block_->stop_requested, stop_requested() + 1);
+  }
+  // The end has begun, and is of this kind, unless it is of another one already.
+  void begin_end(abi::EndKind kind) {
+    if (end_kind() == abi::EndKind::kNone) store_word(block_->end, static_cast<uint64_t>(kind));
+  }
+  abi::EndKind end_kind() const { return static_cast<abi::EndKind>(load_word(block_->end)); }
   uint64_t reload_count() const { return load_word(block_->reload_count); }
   // Readable when the keeper has something: a launch done, an exit, a stop, a reload.
   BorrowedFd worker_wake() const { return worker_wake_; }
