@@ -17,7 +17,8 @@ using machine::store_word;
 namespace {
 
 constexpr uint64_t kPatienceNs = 30'000'000'000;
-constexpr int kEndTries = 1000;  // of a ms
+constexpr uint64_t kBarrierNs = 100'000'000;  // at least between two: each wakes the manager
+constexpr int kEndTries = 1000;               // of a ms
 
 std::string name_of(BorrowedFd fd) {
   return fmt::format("{}{}", kStoreFd, fd.get());
@@ -47,19 +48,26 @@ void each_stored(luo::Records& records, const Visit& visit) {
       [&](abi::ConnectionSlot& slot) { visit(slot.header.id, slot.fd); });
 }
 
-// Until the manager has taken all that was said (sd_notify_barrier(3)): it closes its copy of the
-// pipe's end then.
-void await_manager() {
+// Hangs up once the manager has taken all that was said before: it closes its copy of the pipe's
+// other end then (sd_notify_barrier(3)). Invalid: its queue is full.
+UniqueFd send_barrier() {
   auto pipe = sys::pipe();
-  if (!pipe) return;
-  int code = EAGAIN;
-  for (int tries = kEndTries; is_full(code) && tries > 0; --tries) {
-    code = notify_manager("BARRIER=1", pipe->write);
-    if (is_full(code)) ::poll(nullptr, 0, 1);
+  if (!pipe || notify_manager("BARRIER=1", pipe->write) != 0) return {};
+  return std::move(pipe->read);
+}
+
+bool hangs_up(const UniqueFd& barrier, int timeout_ms) {
+  pollfd wait{barrier.get(), POLLIN, 0};
+  return ::poll(&wait, 1, timeout_ms) == 1;
+}
+
+void await_manager() {
+  UniqueFd barrier;
+  for (int tries = kEndTries; !barrier.valid() && tries > 0; --tries) {
+    barrier = send_barrier();
+    if (!barrier.valid()) ::poll(nullptr, 0, 1);
   }
-  pipe->write.reset();
-  pollfd wait{pipe->read.get(), POLLIN, 0};
-  if (code != 0 || ::poll(&wait, 1, kEndTries) != 1) {
+  if (!barrier.valid() || !hangs_up(barrier, kEndTries)) {
     log_warning("the service manager doesn't say that it has taken all there is");
   }
 }
@@ -151,12 +159,30 @@ void FdStore::flush(uint64_t now_ns, uint64_t committed) {
     moved = true;
   }
   if (queue_.empty()) {
-    if (on_) store_word(control_.block().store_mark, committed);
+    note_taken(now_ns, committed);
     stuck_since_ns_ = 0;
     return;
   }
   if (moved || !waited || stuck_since_ns_ == 0) stuck_since_ns_ = now_ns;
   if (now_ns - stuck_since_ns_ > kPatienceNs) give_up("it takes nothing");
+}
+
+void FdStore::note_taken(uint64_t now_ns, uint64_t committed) {
+  if (!on_) return;
+  if (barrier_.valid() && hangs_up(barrier_, 0)) {
+    store_word(control_.block().store_mark, barrier_mark_);
+    barrier_.reset();
+  }
+  if (barrier_.valid() || now_ns < next_barrier_ns_) return;
+  if (load_word(control_.block().store_mark) == committed) return;
+  barrier_ = send_barrier();
+  barrier_mark_ = committed;
+  next_barrier_ns_ = now_ns + kBarrierNs;
+}
+
+std::vector<BorrowedFd> FdStore::fds() const {
+  if (!barrier_.valid()) return {};
+  return {barrier_.borrow()};
 }
 
 void FdStore::settle(uint64_t committed) {

@@ -16,8 +16,10 @@
 //               the store is given up for good, with an error in the log; everything else goes on.
 // An end in order: SIGTERM leaves all with the manager, who alone knows whether it is a restart; an
 //               end for good (`outlive stop --daemon`) leaves nothing.
-// A death:      whatever was committed after the mark in the control block is stored again by the
-//               next worker (the manager drops what it has); orphans' names are removed.
+// A death:      a manager doesn't hear who was buried before it looked. So the mark in the control
+//               block is what it has taken (sd_notify_barrier(3)), and what was committed after it
+//               is stored again by the next worker (the manager drops what it has); orphans' names
+//               are removed.
 // Promised is what was acknowledged, as far as the manager takes it: it takes
 // FileDescriptorStoreMax= descriptors, and each open file once: of one that is preserved twice the
 // second is lost. Threads: the worker's only one. Nothing here blocks but settle() and clear().
@@ -62,6 +64,7 @@ class FdStore {
   void clear(luo::Records& records);
 
   bool on() const { return on_; }
+  std::vector<BorrowedFd> fds() const;
   size_t waiting() const { return queue_.size(); }
   // For Status; empty: off.
   std::string text(const luo::Records& records) const;
@@ -75,12 +78,16 @@ class FdStore {
   void add(Step step);
   bool carry_out(const Step& step);
   void give_up(const std::string& why);
+  void note_taken(uint64_t now_ns, uint64_t committed);
 
   bool on_;
   machine::Control& control_;
   machine::Closer& closer_;
   std::deque<Step> queue_;
   uint64_t stuck_since_ns_ = 0;
+  UniqueFd barrier_;           // hung up: the manager has taken all that was said before
+  uint64_t barrier_mark_ = 0;  // RecordsRoot::committed of that
+  uint64_t next_barrier_ns_ = 0;
 };
 
 // Whether to: "on", "off" or "auto": when the manager says that it takes some ($FDSTORE, of systemd

@@ -174,6 +174,16 @@ std::vector<BorrowedFd> WorkerInput::fds() const {
   return list;
 }
 
+std::vector<FdStore::Named> WorkerInput::stored_base(const machine::Control& control) const {
+  std::vector<FdStore::Named> base;
+  if (machine::load_word(control.block().store_mark) == 0) base.push_back({kStoreArena, arena});
+  if (!base.empty() || new_listeners) {
+    base.push_back({kStoreDevice, device_listener});
+    base.push_back({kStoreControl, control_listener});
+  }
+  return base;
+}
+
 WorkerInput Setup::worker_input(const Options& options, const LoadedConfig& loaded) const {
   return {options, loaded.text.text, loaded.config,    runtime, state_dir, {},
           arena,   device_listener,  control_listener, lock};

@@ -39,9 +39,12 @@ struct Releases {
   void take(BorrowedFd fd) { store != nullptr ? store->release(fd) : early.push_back(fd); }
 };
 
-void tell_service_manager(std::string_view text) {
+// False: its queue is full.
+bool tell_service_manager(std::string_view text) {
   const int code = notify_manager(text);
+  if (code == EAGAIN) return false;
   if (code != 0) log_warning("service manager: {}", strerrordesc_np(code));
+  return true;
 }
 
 constexpr uint64_t kHeartbeatNs = 500'000'000;
@@ -68,7 +71,6 @@ class Worker {
   Result<std::vector<UniqueFd>> take_table();
   std::vector<BorrowedFd> own_fds() const;
   void tell_of_keeper();
-  std::vector<FdStore::Named> store_base() const;
   Status turn();
   void reap();
   void kill_strangers();
@@ -239,8 +241,8 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
 // What is open and no record's: for fsck.
 std::vector<BorrowedFd> Worker::own_fds() const {
   std::vector<BorrowedFd> own = control_.held_fds();
-  for (const auto& more :
-       {loop_->fds(), closer_->fds(), launches_->fds(), opener_->fds(), input_.fds()}) {
+  for (const auto& more : {loop_->fds(), closer_->fds(), launches_->fds(), opener_->fds(),
+                           store_->fds(), input_.fds()}) {
     own.insert(own.end(), more.begin(), more.end());
   }
   return own;
@@ -285,7 +287,7 @@ Status Worker::start() {
   TRY(device_->start(input_.device_listener));
   core_->leases().load();
   TRY(server_->start(input_.control_listener));
-  store_->resume(core_->records(), store_base());
+  store_->resume(core_->records(), input_.stored_base(control_));
   operators_ = std::make_unique<Operators>(*parts_, input_, supervisor_, *device_);
   TRY(loop_->add(control_.worker_wake(), EPOLLIN, [](uint32_t) {}));
   if (context_.inner_keeper.valid()) {
@@ -311,22 +313,11 @@ void Worker::report() {
   fleet_.send(*launches_, input_.config, status, FleetReport::Policy::kGoesOn);
 }
 
-std::vector<FdStore::Named> Worker::store_base() const {
-  std::vector<FdStore::Named> base;
-  if (machine::load_word(control_.block().store_mark) == 0)
-    base.push_back({kStoreArena, input_.arena});
-  if (!base.empty() || input_.new_listeners) {
-    base.push_back({kStoreDevice, input_.device_listener});
-    base.push_back({kStoreControl, input_.control_listener});
-  }
-  return base;
-}
-
 // Also after a spare has become the keeper: the manager must not take the service for dead.
 void Worker::tell_of_keeper() {
   abi::ControlBlock& block = control_.block();
   if (block.told_keeper == static_cast<uint64_t>(control_.keeper_pid())) return;
-  tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()));
+  if (!tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()))) return;
   if (block.told_keeper == 0) {
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
     log_notice("the worker's confinement: {}", input_.confined);
@@ -388,6 +379,7 @@ Status Worker::turn() {
   server_->accept_some();
   const uint64_t now = parts_->now();
   control_.beat(now);
+  tell_of_keeper();
   watchdog_.turn(now);
   opener_->tick(now);
   reap();

@@ -11,6 +11,7 @@
 
 #include "base/unique_fd.h"
 #include "daemon/config.h"
+#include "daemon/fd_store.h"
 #include "daemon/options.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
@@ -40,6 +41,8 @@ struct WorkerInput {
   std::vector<int> inherited = {};
   bool new_listeners = false;  // those of the other outlived led nowhere
   machine::MemoryLimit memory = {};
+  // What the fd store has besides files and connections, if the manager hasn't got it yet.
+  std::vector<FdStore::Named> stored_base(const machine::Control& control) const;
   // Open for the life of the table.
   std::vector<BorrowedFd> fds() const;
 };

@@ -120,6 +120,26 @@ def under_load(world, manager):
     world.expect_clean()
 
 
+def unheard(world, manager, client):
+    """The manager was busy when a file was stored, and the worker that said so died and was buried meanwhile:
+    the manager drops it, and the next worker says it again."""
+    manager.drain()
+    wait_for("the manager to have taken all that was before", lambda: manager.names())
+    with manager.busy():
+        client.files[30] = os.memfd_create("file30")
+        client.session.preserve(30, client.files[30])
+        worker = world.status()["pid_worker"]
+        world.kill(worker)
+        wait_for("the next worker", lambda: world.status()["pid_worker"] not in (0, worker))
+        manager.buried.add(worker)
+    manager.drain()
+    manager.kill(services=True)
+    manager.start()
+    client.check()
+    equal([file for file in world.json("list", "files", "--session", "kept")["files"] if file["failed"]], [],
+          "files that the manager didn't have")
+
+
 def main_pid(world, manager):
     """The manager is told who is the keeper."""
     keeper = world.status()["pid_keeper"]
@@ -222,6 +242,7 @@ def test(world):
     whole_cgroup(world, manager, hello, client)
     services_live(world, manager, hello, client)
     under_load(world, manager)
+    unheard(world, manager, client)
     terminated(world, manager, hello, client)
     stubborn(world, manager, client)
     configured(world, manager)

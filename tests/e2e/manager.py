@@ -2,13 +2,17 @@
 all processes of the service at once, and starts it again with what it kept.
 
 As systemd's: an open file that is there already is dropped, whatever its name; removal is by name;
-LISTEN_FDS start at 3.
+LISTEN_FDS start at 3; what somebody said who was buried before it was heard is dropped.
 """
 
+import array
+import contextlib
 import ctypes
 import os
+import select
 import signal
 import socket
+import struct
 import threading
 
 from harness import check, descendants_of, is_alive, wait_for
@@ -27,16 +31,32 @@ class Manager:
         self.stored = []  # (name, fd) in order
         self.said = []
         self.changed = threading.Condition()
+        self.listens = threading.Event()  # or messages wait
+        self.listens.set()
+        self.buried = set()  # pids: what they said and wasn't heard yet is dropped
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sock.bind(world.path("notify"))
         os.chmod(world.path("notify"), 0o666)
         threading.Thread(target=self.receive, daemon=True).start()
 
     def receive(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         while True:
-            data, fds, _, _ = socket.recv_fds(self.sock, 4096, 16)
+            select.select([self.sock], [], [])
+            self.listens.wait()
+            data, extra, _, _ = self.sock.recvmsg(4096, 256)
+            fds, sender = array.array("i"), 0
+            for _, kind, content in extra:
+                if kind == socket.SCM_RIGHTS:
+                    fds.frombytes(content)
+                else:
+                    sender = struct.unpack("3i", content)[0]
             with self.changed:
-                self.message(data.decode().splitlines(), fds)
+                if sender in self.buried:
+                    for fd in fds:
+                        os.close(fd)
+                else:
+                    self.message(data.decode().splitlines(), list(fds))
                 self.changed.notify_all()
 
     def message(self, lines, fds):
@@ -54,11 +74,23 @@ class Manager:
             for entry in [entry for entry in self.stored if entry[0] == name]:
                 self.drop(entry)
         else:
+            for fd in fds:  # of a barrier
+                os.close(fd)
             self.said.append(words)
 
     def drop(self, entry):
         self.stored.remove(entry)
         os.close(entry[1])
+
+    @contextlib.contextmanager
+    def busy(self):
+        """Hears nothing meanwhile. Then what it missed from the pids that are in `buried` by then is lost."""
+        self.listens.clear()
+        try:
+            yield
+        finally:
+            self.listens.set()
+            self.drain()
 
     def drain(self):
         """Returns when all that was sent before has been taken in."""
