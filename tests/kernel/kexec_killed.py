@@ -72,7 +72,7 @@ def whole(machine, told, number, least):
     """Everything is there. Where the service has counted to."""
     equal(told["live_update_number"], number, "the live update number")
     line = said(machine, "adopted at")
-    contains(line, "16 bytes 'what was written', seals there, mode 640, position 16", "the file")
+    contains(line, "16 bytes 'what was written', seals there, mode 640, owner 65534:65534, append 1, position 16", "the file")
     check(counted(line) >= least, f"it counted on from {least}: {line}")
     for name in SESSIONS:
         session(machine, "check", name)

@@ -48,7 +48,7 @@ def run_outlived(machine, services):
 
 def launch_outlived(machine, services, environment=()):
     with open(f"{machine.host}/outlive.toml", "w") as file:
-        file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n'
+        file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\nreserve-mem = ["notes 64K 4K"]\n'
                    f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
     machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
                   "--state-dir", RUNTIME, output="/outlived.log", environment=environment)

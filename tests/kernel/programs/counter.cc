@@ -1,9 +1,9 @@
 // A service for tests over a kexec: counts in memory that outlived keeps, and says on stdout what
 // it finds. `counter`: fresh or adopted; `counter veto`: says no to the first freeze.
 //
-// Beside the memory it preserves a memfd that gets a seal, a mode and a position after it was
-// preserved, and a pipe that the kernel can't carry, if `counter pipe` is said. `counter WHAT
-// NAME`: its session's name.
+// Beside the memory it preserves a memfd that gets a seal, an owner, a mode, a flag and a position
+// after it was preserved, and a pipe that the kernel can't carry, if `counter pipe` is said.
+// `counter WHAT NAME`: its session's name.
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -37,6 +37,8 @@ struct Counter : Participant {
     session.preserve(kFile, file).expect("file");
     fcntl(file, F_ADD_SEALS, kSeals);
     fchmod(file, 0640);
+    fcntl(file, F_SETFL, O_APPEND);
+    if (fchown(file, 65534, 65534) != 0) _exit(1);
     int ends[2];
     if (with_pipe && pipe(ends) == 0) session.preserve(kPipe, ends[0]).expect("pipe");
     printf("fresh\n");
@@ -59,9 +61,12 @@ struct Counter : Participant {
     const ssize_t got = pread(file.get(), text, sizeof text - 1, 0);
     struct stat status {};
     fstat(file.get(), &status);
-    printf("adopted at %lu, %zd bytes '%s', seals %s, mode %o, position %ld\n", value(), got, text,
-           (fcntl(file.get(), F_GET_SEALS) & kSeals) == kSeals ? "there" : "lost",
-           status.st_mode & 07777u, static_cast<long>(lseek(file.get(), 0, SEEK_CUR)));
+    printf(
+        "adopted at %lu, %zd bytes '%s', seals %s, mode %o, owner %u:%u, append %d, position %ld\n",
+        value(), got, text, (fcntl(file.get(), F_GET_SEALS) & kSeals) == kSeals ? "there" : "lost",
+        status.st_mode & 07777u, status.st_uid, status.st_gid,
+        (fcntl(file.get(), F_GETFL) & O_APPEND) != 0,
+        static_cast<long>(lseek(file.get(), 0, SEEK_CUR)));
     return 0;
   }
   void committed(const Event&) override {
