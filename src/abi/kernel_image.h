@@ -6,6 +6,8 @@
 //   0x202       "HdrS"
 //   0x206  u16  protocol version
 //   0x20e  u16  kernel_version: its text, "RELEASE (BUILDER) VERSION", is at 0x200 + this; 0: none
+//   0x238  u32  cmdline_size, the most of a command line; kexec_file_load(2) counts the zero at its
+//               end in
 //   0x248  u32  payload_offset, from the start of what is loaded
 //   0x24c  u32  payload_length
 // The payload is packed as its first bytes say. Its last four are the unpacked size, u32: the
@@ -30,9 +32,13 @@ inline constexpr size_t kBootProtocolAt = 0x206;
 inline constexpr uint16_t kBootProtocolWithPayload = 0x208;
 inline constexpr size_t kBootVersionAt = 0x20e;
 inline constexpr size_t kBootVersionFrom = 0x200;
+inline constexpr size_t kCommandLineSizeAt = 0x238;
 inline constexpr size_t kPayloadOffsetAt = 0x248;
 inline constexpr size_t kPayloadLengthAt = 0x24c;
 inline constexpr size_t kBootSector = 512;
+
+// COMMAND_LINE_SIZE less one, where the image doesn't say it: of x86 and arm64; no kernel has less.
+inline constexpr size_t kUsualCommandLine = 2047;
 
 inline constexpr size_t kArm64MagicAt = 0x38;
 inline constexpr char kArm64Magic[] = "ARM\x64";

@@ -99,6 +99,7 @@ Status look(Bytes file, KernelImage& image) {
     return fail(EOPNOTSUPP, "it is no kernel of a kind that is known here (bzImage, ELF, Image)");
   }
   image.version = version_of(file);
+  image.cmdline_size = number_at<uint32_t>(file, abi::kCommandLineSizeAt);
   const Bytes payload = TRY(payload_of(file));
   if (is_elf(payload)) {
     look_into(payload, image);

@@ -23,6 +23,7 @@ struct KernelImage {
   // Of the options that live update needs those that its configuration doesn't have, if it carries
   // one: "CONFIG_LIVEUPDATE".
   std::vector<std::string> missing;
+  size_t cmdline_size = 0;  // the most of its command line, with the zero at its end; 0: not known
 };
 
 // The error: the file can't be read at all.

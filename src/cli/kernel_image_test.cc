@@ -159,5 +159,15 @@ TEST(KernelImage, Versions) {
   EXPECT_EQ(version("HdrS", 0x100, std::string(4096, 'x')).size(), 512u);
 }
 
+TEST(KernelImage, TheMostOfItsCommandLine) {
+  std::string bytes = bzimage("", kVersion);
+  EXPECT_EQ(look(bytes).cmdline_size, 0u);
+  test::put(bytes, abi::kCommandLineSizeAt, uint32_t{2047});
+  EXPECT_EQ(look(bytes).cmdline_size, 2047u);
+  EXPECT_EQ(look("none" + bytes.substr(4)).cmdline_size, 2047u);
+  bytes.resize(abi::kCommandLineSizeAt + 2);
+  EXPECT_EQ(look(bytes).cmdline_size, 0u);
+}
+
 }  // namespace
 }  // namespace outlive::cli

@@ -30,6 +30,7 @@
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
 #include "machine/kernel/foreign_fd.h"
+#include "machine/kernel/kexec_mark.h"
 #include "machine/process/fd_table.h"
 
 namespace outlive::cli {
@@ -51,20 +52,26 @@ constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30
 constexpr size_t kMostBars = 16;                    // of sessions, in the timeline
 constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
 
-Result<std::string> next_cmdline(const KexecOptions& options) {
-  if (!options.reuse_cmdline) return options.cmdline;
-  std::string line = TRY(sys::read_file("/proc/cmdline"));
-  while (line.ends_with('\n')) line.pop_back();
-  return line;
+int64_t now_s() {
+  return static_cast<int64_t>(system_clock().realtime_ns() / 1'000'000'000);
 }
 
-Result<KexecTarget> look_at_target(const KexecOptions& options) {
+Result<std::string> next_cmdline(const KexecOptions& options, const machine::KexecMark& mark) {
+  std::string line = options.cmdline;
+  if (options.reuse_cmdline) line = TRY(sys::read_file("/proc/cmdline"));
+  return machine::with_mark(line, mark);
+}
+
+Result<KexecTarget> look_at_target(const KexecOptions& options, const machine::KexecMark& mark) {
   KexecTarget target{options.kernel, {}, {}};
   target.image = TRY(read_kernel_image(options.kernel));
   const RunningKernel running = TRY(running_kernel(options.running_kernel));
   const bool no_line = options.dry_run && options.cmdline.empty() && !options.reuse_cmdline;
   std::string cmdline = running.cmdline;
-  if (!no_line) cmdline = TRY(next_cmdline(options));
+  if (!no_line) {
+    cmdline = TRY(next_cmdline(options, mark));
+    TRY(fits_command_line(target.image, cmdline));
+  }
   if (const auto why = why_not_target(target.image, cmdline, running)) target.doubt = clean(*why);
   return target;
 }
@@ -72,8 +79,7 @@ Result<KexecTarget> look_at_target(const KexecOptions& options) {
 // The kernel to come; unloaded unless it is booted.
 class LoadedKernel {
  public:
-  static Result<LoadedKernel> load(const KexecOptions& options) {
-    const std::string cmdline = TRY(next_cmdline(options));
+  static Result<LoadedKernel> load(const KexecOptions& options, const std::string& cmdline) {
     const UniqueFd image = TRY(sys::open(options.kernel, O_RDONLY));
     UniqueFd initrd;
     unsigned long flags = options.initrd.empty() ? KEXEC_FILE_NO_INITRAMFS : 0ul;
@@ -102,14 +108,22 @@ class Kexec {
     id_ = TRY(new_request_id());
     const Json looked = TRY(ask("look"));
     TRY(read(looked));
-    if (!options_.kernel.empty()) plan_.target = TRY(look_at_target(options_));
+    const Json told = TRY(cli_.call("Status", Json::object()));
+    Fields status(told);
+    mark_ = {now_s(), status.text("runtime_dir")};
+    TRY(status.check());
+    if (!options_.kernel.empty()) plan_.target = TRY(look_at_target(options_, mark_));
     const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
     if (is_doubted()) return kExitWouldLose;
     for (const KexecFile& file : plan_.files) tell_if_lost(file);
     steps_.begin("load");
-    const LoadedKernel loaded = TRY(LoadedKernel::load(options_));
+    const std::string cmdline = TRY(next_cmdline(options_, mark_));
+    const LoadedKernel loaded = TRY(LoadedKernel::load(options_, cmdline));
     TRY(preserve());
+    if (machine::is_stale(mark_, now_s())) {
+      return fail(ETIMEDOUT, "preserving took too long: the next try has less to do");
+    }
     steps_.begin("sync");
     ::sync();
     steps_.end();
@@ -271,6 +285,7 @@ class Kexec {
   Cli& cli_;
   const KexecOptions& options_;
   std::string id_;
+  machine::KexecMark mark_;
   pid_t pid_ = 0;
   int device_ = -1;
   KexecPlan plan_;

@@ -125,4 +125,12 @@ std::optional<std::string> why_not_target(const KernelImage& target, std::string
   return std::nullopt;
 }
 
+Status fits_command_line(const KernelImage& target, std::string_view cmdline) {
+  const size_t most = target.cmdline_size != 0 ? target.cmdline_size : abi::kUsualCommandLine;
+  if (cmdline.size() + 1 <= most) return {};
+  return fail(E2BIG,
+              "the command line, with outlived's mark, has {} bytes, the kernel takes {}: {}",
+              cmdline.size(), most - 1, cmdline);
+}
+
 }  // namespace outlive::cli

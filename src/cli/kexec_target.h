@@ -39,4 +39,7 @@ bool is_version_of(std::string_view version, const RunningKernel& running);
 std::optional<std::string> why_not_target(const KernelImage& target, std::string_view cmdline,
                                           const RunningKernel& running);
 
+// E2BIG: the kernel would refuse it, or cut it off.
+Status fits_command_line(const KernelImage& target, std::string_view cmdline);
+
 }  // namespace outlive::cli

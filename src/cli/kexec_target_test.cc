@@ -91,6 +91,26 @@ TEST(KexecTarget, NorOneThatIsNotToldTo) {
   }
 }
 
+TEST(KexecTarget, OutlivedsMarkIsNoDifference) {
+  for (const KernelImage& image : {kSame, another()}) {
+    EXPECT_EQ(why(image, kRunning, "kho=on liveupdate=on outlive.kexec=2:/x"), "");
+    RunningKernel marked = kRunning;
+    marked.cmdline = "kho=on liveupdate=on outlive.kexec=1:/x\n";
+    EXPECT_EQ(why(image, marked, kLine), "");
+  }
+}
+
+TEST(KexecTarget, ACommandLineThatIsTooLong) {
+  KernelImage image = kSame;
+  EXPECT_TRUE(fits_command_line(image, std::string(2046, 'x')));
+  EXPECT_EQ(fits_command_line(image, std::string(2047, 'x')).error().code, E2BIG);
+  image.cmdline_size = 10;
+  EXPECT_TRUE(fits_command_line(image, std::string(9, 'x')));
+  const Status longer = fits_command_line(image, std::string(10, 'x'));
+  ASSERT_FALSE(longer);
+  EXPECT_HAS(longer.error().message, "has 10 bytes, the kernel takes 9: xxxxxxxxxx");
+}
+
 class RunningImage : public testing::Test {
  protected:
   void SetUp() override {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "abi/kernel_carry.h"
 #include "abi/kho.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -202,7 +203,21 @@ class Taking {
         control_(context.control),
         device_(static_cast<int>(machine::load_word(control_.block().liveupdate_fd))) {}
 
-  Status run() {
+  // "": it is done; else why it is refused.
+  std::string run() {
+    const Status taken = take();
+    if (taken) return {};
+    const std::string why =
+        missing_ ? fmt::format(
+                       "nothing of outlived's came through the kexec: the kernel has no "
+                       "session '{}', but {}",
+                       abi::kCarrySession, input_.awaited.text())
+                 : "what came through the kexec can't be read: " + taken.error().text();
+    return why + machine::log_text(machine::liveupdate_log());
+  }
+
+ private:
+  Status take() {
     if (state() == abi::ArrivalState::kPending) TRY(settle_all());
     if (state() == abi::ArrivalState::kSettled) {
       FAULT_POINT("daemon.arrival.settled");
@@ -213,8 +228,6 @@ class Taking {
     enter(abi::ArrivalState::kNone);
     return {};
   }
-
- private:
   abi::ArrivalState state() const {
     return static_cast<abi::ArrivalState>(machine::load_word(control_.block().arrival));
   }
@@ -227,6 +240,8 @@ class Taking {
     static std::optional<machine::Arrival> arrival;
     arrival = TRY(machine::Arrival::claim(device_));
     if (!arrival) {
+      missing_ = input_.awaited.is_due();
+      if (missing_) return fail(ENOENT, "{}", abi::kCarrySession);
       note_strange_state();
       return {};
     }
@@ -271,6 +286,7 @@ class Taking {
   machine::WorkerContext& context_;
   machine::Control& control_;
   BorrowedFd device_;
+  bool missing_ = false;
 };
 
 }  // namespace
@@ -289,11 +305,8 @@ void take_arrival(WorkerInput& input, machine::WorkerContext& context) {
     }
     context.undecided = false;
   }
-  Status taken = Taking(input, context).run();
-  if (taken) return;
-  input.machine_refused =
-      fmt::format("what came through the kexec can't be read: {}{}", taken.error().text(),
-                  machine::log_text(machine::liveupdate_log()));
+  const std::string why = Taking(input, context).run();
+  if (!why.empty()) input.machine_refused = why;
 }
 
 }  // namespace outlive::daemon

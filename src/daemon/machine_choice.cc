@@ -6,7 +6,8 @@
 
 namespace outlive::daemon {
 
-MachineChoice MachineChoice::make(const std::string& kind, const machine::Control& control) {
+MachineChoice MachineChoice::make(const std::string& kind, const AwaitedState& awaited,
+                                  const machine::Control& control) {
   MachineChoice choice;
   if (kind == "process") {
     choice.text = "process: [machine] kind";
@@ -21,9 +22,11 @@ MachineChoice MachineChoice::make(const std::string& kind, const machine::Contro
   }
   const int code = device.error().code;
   const std::vector<std::string> log = machine::liveupdate_log();
-  const std::string why = machine::device_refusal(device.error(), log);
+  std::string why = machine::device_refusal(device.error(), log);
+  if (awaited.is_due()) why += "; " + awaited.text();
   choice.text = "process: " + why;
-  if (kind == "kernel" || code == EIO || machine::gave_up_early(device.error(), log)) {
+  if (kind == "kernel" || awaited.is_due() || code == EIO ||
+      machine::gave_up_early(device.error(), log)) {
     choice.refused = why;
   } else if (code == EBUSY) {
     log_warning("[machine] kind = auto: {}", why);

@@ -4,20 +4,23 @@
 // Happy path:   auto, kernel: the device is open, and stays open in the shared table, for it has
 //               one owner only. auto without one: process.
 // Unhappy path: kernel without one, or auto where the kernel could not read what the one before
-//               left (EIO, or its log says why there is no device): `refused`, and [liveupdate]
+//               left (EIO, or its log says why there is no device), or where `outlive kexec` has
+//               started this kernel (awaited_state.h): `refused`, and [liveupdate]
 //               on-incoming-failure says what follows.
 #pragma once
 
 #include <string>
 
 #include "base/unique_fd.h"
+#include "daemon/awaited_state.h"
 #include "machine/process/control.h"
 
 namespace outlive::daemon {
 
 struct MachineChoice {
   // Before the first clone.
-  static MachineChoice make(const std::string& kind, const machine::Control& control);
+  static MachineChoice make(const std::string& kind, const AwaitedState& awaited,
+                            const machine::Control& control);
   // Of a binary that takes over: the device of the one before.
   static MachineChoice inherit(const machine::Control& control);
 

@@ -107,7 +107,9 @@ Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
   UniqueFd lock = TRY(take_lock(setup.runtime.path + "/outlived.lock"));
   setup.inherits = stored.arena.valid();
   UniqueFd arena = std::move(stored.arena);
-  setup.machine = MachineChoice::make(config.machine, control);
+  setup.awaited = AwaitedState::look(boot_facts(), setup.runtime.path, setup.state_dir);
+  if (setup.inherits) setup.awaited.came();
+  setup.machine = MachineChoice::make(config.machine, setup.awaited, control);
   // What may have come through a kexec is retrieved by a worker (kexec_arrival.h): nothing of it is
   // before there is somebody to go on when who does it dies.
   if (!arena && setup.machine.device.valid()) {
@@ -161,6 +163,7 @@ void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInp
   input.memory = machine::MemoryLimit::open();
   input.machine = machine.text;
   input.machine_refused = machine.refused;
+  input.awaited = awaited;
   input.inherits = inherits;
   input.new_listeners = new_listeners;
   input.inherited = std::move(stored.placed);
@@ -212,6 +215,7 @@ Result<Setup> Setup::inherit(const machine::Control& control) {
   setup.machine = MachineChoice::inherit(control);
   setup.runtime.path = Takeover::text_of(block.runtime_dir);
   setup.state_dir = Takeover::text_of(block.state_dir);
+  setup.awaited = AwaitedState::look(boot_facts(), setup.runtime.path, setup.state_dir);
   const std::pair<BorrowedFd*, int64_t> fds[] = {{&setup.arena, block.arena_fd},
                                                  {&setup.device_listener, block.device_fd},
                                                  {&setup.control_listener, block.control_fd},

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "daemon/awaited_state.h"
 #include "daemon/config.h"
 #include "daemon/machine_choice.h"
 #include "daemon/options.h"
@@ -41,6 +42,7 @@ struct Setup {
   bool inherits = false;       // the arena is another outlived's
   bool new_listeners = false;  // and its listeners led nowhere
   MachineChoice machine;
+  AwaitedState awaited;
 };
 
 // What every worker gives up first of all; the folders are there already.

@@ -319,6 +319,7 @@ void Worker::tell_of_keeper() {
   if (block.told_keeper == static_cast<uint64_t>(control_.keeper_pid())) return;
   if (!tell_service_manager(fmt::format("READY=1\nMAINPID={}\n", control_.keeper_pid()))) return;
   if (block.told_keeper == 0) {
+    input_.awaited.note_over();
     log_notice("outlived {} serves at {}", OUTLIVE_VERSION, input_.runtime.path);
     log_notice("the worker's confinement: {}", input_.confined);
     log_notice("machine: {}", input_.machine);
@@ -346,8 +347,7 @@ void Worker::reap() {
 void Worker::kill_strangers() {
   next_look_ns_ = parts_->now() + kLookNs;
   for (const machine::Stranger& stranger : machine::list_strangers(control_)) {
-    const Status killed = machine::kill_stranger(control_, stranger.pid);
-    static_cast<void>(killed);
+    static_cast<void>(machine::kill_stranger(control_, stranger.pid));
     log_warning("pid {}: an orphan of a service (session {}) was killed", stranger.pid,
                 stranger.session);
   }
@@ -432,25 +432,25 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   input.config = take_config(context.control, input);
   set_log_level(input.config.log_level);
   const Config& config = input.config;
-  const auto hold_because = [&](std::string reason, bool reboots = false) {
-    return hold({context.control, input.runtime, input.control_listener, std::move(reason),
-                 !context.hold, input.arena, config, reboots});
+  const auto hold_because = [&](std::string reason, bool reboot = false) {
+    input.awaited.note_open();
+    const int code = hold({context.control, input.runtime, input.control_listener,
+                           std::move(reason), !context.hold, input.arena, config, reboot});
+    input.awaited.note_over();  // an operator has decided
+    return code;
   };
-  const auto refuse = [&](const std::string& reason) {
-    return hold_because(reason, config.on_incoming_failure == "reboot");
-  };
+  const bool reboots = config.on_incoming_failure == "reboot";
   if (context.hold) {
     return hold_because(
-        fmt::format("outlived's worker died too often ({} deaths); requests wait. To try again: "
-                    "kill -HUP {}; with another binary: outlive update outlived; to end "
-                    "everything: kill {}",
-                    context.control.block().worker_deaths, context.control.keeper_pid(),
-                    context.control.keeper_pid()));
+        fmt::format("outlived's worker died too often ({0} deaths); requests wait. To try again: "
+                    "kill -HUP {1}; with another binary: outlive update outlived; to end "
+                    "everything: kill {1}",
+                    context.control.block().worker_deaths, context.control.keeper_pid()));
   }
   if (!input.machine_refused.empty()) {
     log_error("The incoming tree failed to initialize properly, disabling live update: {}",
               input.machine_refused);
-    if (config.on_incoming_failure != "fresh") return refuse(input.machine_refused);
+    if (config.on_incoming_failure != "fresh") return hold_because(input.machine_refused, reboots);
     machine::store_word(context.control.block().arrival, uint64_t{0});
   }
   const EpochKept epoch(input.arena);
@@ -473,7 +473,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     epoch.put_back();
     if (config.on_incoming_failure != "fresh" ||
         !make_way(input.arena, input.state_dir, context.control)) {
-      return refuse(attached.error().message);
+      return hold_because(attached.error().message, reboots);
     }
     input.machine_refused = attached.error().message;
     worker = std::make_unique<Worker>(input, context);

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "daemon/awaited_state.h"
 #include "daemon/config.h"
 #include "daemon/fd_store.h"
 #include "daemon/options.h"
@@ -35,6 +36,7 @@ struct WorkerInput {
   std::string confined = {};  // what is in force in this worker (machine/process/confinement.h)
   std::string machine = "process";   // machine_choice.h
   std::string machine_refused = {};  // why what came in isn't taken; a fresh start goes on with it
+  AwaitedState awaited = {};
   bool fd_store = false;
   // The arena is another outlived's (stored_fds.h); the numbers that its records may name.
   bool inherits = false;

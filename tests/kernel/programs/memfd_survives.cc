@@ -1,5 +1,6 @@
 // A memfd in a session of the kernel, in the structures of our abi/: `save [SESSION]` before a
-// kexec, `check [SESSION]` after it; `hold` only has the device open. What isn't as it was is said
+// kexec, `check [SESSION]` after it; `drop SESSION` then has it and lets it go, so that the kernel
+// gives it to nobody any more; `hold` only has the device open. What isn't as it was is said
 // in one line, and the exit code is 1.
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -126,6 +127,11 @@ Status check() {
   return write_at(file, "mine again", 0);
 }
 
+Status drop() {
+  const auto session = open_session(abi::kIoctlRetrieveSession, "RETRIEVE_SESSION");
+  return session ? Status() : session.error();
+}
+
 }  // namespace
 }  // namespace outlive
 
@@ -133,11 +139,16 @@ int main(int argc, char** argv) {
   using namespace outlive;
   const std::string_view what = argc >= 2 ? argv[1] : "";
   if (argc == 3) session_name = argv[2];
-  if (argc > 3 || (what != "save" && what != "check" && what != "hold")) {
-    dprintf(STDERR_FILENO, "usage: %s save|check|hold [SESSION]\n", argv[0]);
+  Status (*todo)() = what == "save"    ? &save
+                     : what == "check" ? &check
+                     : what == "drop"  ? &drop
+                     : what == "hold"  ? &hold
+                                       : nullptr;
+  if (argc > 3 || todo == nullptr) {
+    dprintf(STDERR_FILENO, "usage: %s save|check|drop|hold [SESSION]\n", argv[0]);
     return 2;
   }
-  const Status done = what == "save" ? save() : what == "check" ? check() : hold();
+  const Status done = todo();
   if (done) return EXIT_SUCCESS;
   dprintf(STDERR_FILENO, "%s: %s\n", argv[1], done.error().text().c_str());
   return EXIT_FAILURE;
