@@ -27,7 +27,6 @@
 #include "cli/kexec_steps.h"
 #include "cli/kexec_target.h"
 #include "cli/verbs.h"
-#include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
 #include "machine/kernel/foreign_fd.h"
 #include "machine/kernel/kexec_mark.h"
@@ -153,7 +152,8 @@ class Kexec {
 
   Status read(const Json& reply) {
     const UniqueFd arena = TRY(arena_of(reply));
-    plan_ = TRY(read_kexec_plan(arena));
+    const KexecImage image = TRY(KexecImage::copy_of(arena));
+    plan_ = read_kexec_plan(image);
     return open_files(plan_, pid_);
   }
 
@@ -198,7 +198,7 @@ class Kexec {
       if (std::exchange(session, file.session) != file.session && bars++ < kMostBars) {
         steps_.begin(bars == kMostBars ? "preserve the rest" : "preserve " + file.session_name);
       }
-      Status added = carry_->add(file.session, file.token, file.fd);
+      Status added = carry_->add(file.id, file.fd);
       if (!added && added.error().code == ENOENT && options_.policy == "skip") {
         file.lost = true;
         cli_.warn(fmt::format("session '{}' token {:#x}: the kernel doesn't take it, skipped",
@@ -241,7 +241,8 @@ class Kexec {
   Status go(const Json& frozen) {
     const UniqueFd arena = TRY(arena_of(frozen));
     steps_.begin(abi::kTimelineWrite);
-    KexecPlan late = TRY(read_kexec_plan(arena));
+    const KexecImage image = TRY(KexecImage::copy_of(arena));
+    KexecPlan late = read_kexec_plan(image);
     std::set<uint64_t> known;
     for (const KexecFile& file : plan_.files) known.insert(file.id);
     std::erase_if(late.files, [&known](const auto& file) { return known.contains(file.id); });
@@ -259,11 +260,10 @@ class Kexec {
       const abi::CarryFile one = TRY(machine::facts_to_carry(file.id, file.fd));
       facts.push_back(one);
     }
-    const UniqueFd copy = TRY(kho::private_copy(arena));
     const wire::RequestId request = TRY(wire::request_id_param(Json{{"request_id", id_}}));
-    TRY(steps_.write_into(copy, request));
-    TRY(kho::copy_into(copy, carry_->image()));
-    TRY(carry_->write(facts, system_clock()));
+    steps_.write_into(image.records(), request);
+    TRY(image.copy_to(carry_->image()));
+    TRY(carry_->write(std::move(facts), image.bytes(), system_clock()));
     if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
       return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
     }

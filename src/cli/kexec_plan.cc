@@ -10,22 +10,17 @@
 #include "cli/table.h"
 #include "files/classify.h"
 #include "files/survival.h"
-#include "kho/image_copy.h"
-#include "luo/records.h"
 #include "machine/kernel/foreign_fd.h"
 
 namespace outlive::cli {
 
-Result<KexecPlan> read_kexec_plan(BorrowedFd arena_file) {
-  const UniqueFd copy = TRY(kho::private_copy(arena_file));
-  const auto arena = TRY(kho::Arena::attach(copy));
-  kho::RootFdt fdt(*arena);
-  const auto records = TRY(luo::Records::attach(*arena, fdt));
+KexecPlan read_kexec_plan(const KexecImage& image) {
+  luo::Records& records = image.records();
   KexecPlan plan;
-  plan.image_bytes = arena->header().high_water * abi::kPageSize;
+  plan.image_bytes = image.bytes();
   std::vector<std::pair<uint64_t, KexecFile>> files;  // by order
-  records->for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
-    const auto* session = records->find<abi::SessionSlot>(slot.session);
+  records.for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    const auto* session = records.find<abi::SessionSlot>(slot.session);
     if (session == nullptr || slot.fd < 0) return;
     KexecFile file;
     file.id = slot.header.id;
@@ -35,7 +30,7 @@ Result<KexecPlan> read_kexec_plan(BorrowedFd arena_file) {
     file.number = static_cast<int>(slot.fd);
     files.emplace_back(slot.order, std::move(file));
   });
-  records->for_each<abi::SessionSlot>([&](const abi::SessionSlot& slot) {
+  records.for_each<abi::SessionSlot>([&](const abi::SessionSlot& slot) {
     if (slot.flags & abi::kSessionHandedOver) plan.direct.emplace_back(slot.name);
   });
   std::ranges::sort(files, {}, [](const auto& one) { return one.first; });

@@ -9,6 +9,7 @@
 #include "base/unique_fd.h"
 #include "cli/cli.h"
 #include "cli/kernel_image.h"
+#include "cli/kexec_image.h"
 
 namespace outlive::cli {
 
@@ -38,8 +39,7 @@ struct KexecPlan {
   uint64_t image_bytes = 0;         // of the arena that are in use
 };
 
-// `arena`: a copy that nobody changes.
-Result<KexecPlan> read_kexec_plan(BorrowedFd arena);
+KexecPlan read_kexec_plan(const KexecImage& image);
 // Fetches them from the process, and learns how each would cross.
 Status open_files(KexecPlan& plan, pid_t pid);
 // "3 files in 2 sessions": what is to cross.

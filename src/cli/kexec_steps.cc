@@ -2,7 +2,6 @@
 
 #include "abi/timeline.h"
 #include "base/clock.h"
-#include "luo/records.h"
 #include "luo/timeline.h"
 
 namespace outlive::cli {
@@ -18,19 +17,15 @@ void KexecSteps::end() {
   }
 }
 
-Status KexecSteps::write_into(BorrowedFd image, const wire::RequestId& request) const {
-  const auto arena = TRY(kho::Arena::attach(image));
-  kho::RootFdt fdt(*arena);
-  const auto records = TRY(luo::Records::attach(*arena, fdt));
-  records->for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
+void KexecSteps::write_into(luo::Records& records, const wire::RequestId& request) const {
+  records.for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
     if (slot.request_id[0] != request.words[0] || slot.request_id[1] != request.words[1]) return;
-    luo::Timeline line(*arena, slot.timeline);
+    luo::Timeline line(records.arena(), slot.timeline);
     for (const Step& step : steps_) {
       const size_t bar = line.begin(abi::kTimelineKexec, step.what, step.begun_ns);
       if (step.ended_ns != 0) line.end(bar, step.ended_ns);
     }
   });
-  return {};
 }
 
 }  // namespace outlive::cli

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "base/unique_fd.h"
+#include "luo/records.h"
 #include "wire/varlink.h"
 
 namespace outlive::cli {
@@ -15,9 +15,9 @@ class KexecSteps {
   // Called in turn: each step ends where the next one begins.
   void begin(std::string what);
   void end();
-  // Into an arena that nobody else has, the image: the timelines of all updates of that request.
+  // Into records that nobody else has, the image's: the timelines of all updates of that request.
   // The step that goes on stays open: the next outlived ends it.
-  Status write_into(BorrowedFd image, const wire::RequestId& request) const;
+  void write_into(luo::Records& records, const wire::RequestId& request) const;
 
  private:
   struct Step {

@@ -27,7 +27,8 @@ namespace {
 constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
 
 // As large as the arena was: what came is its beginning.
-Result<UniqueFd> whole_arena(BorrowedFd image) {
+Result<UniqueFd> whole_arena(const machine::Arrival& arrival) {
+  const BorrowedFd image = arrival.image();
   abi::ArenaHeader header{};
   if (::pread(image.get(), &header, sizeof header, 0) != sizeof header) {
     return fail(EUCLEAN, "the arena from the kernel before is too short");
@@ -39,7 +40,7 @@ Result<UniqueFd> whole_arena(BorrowedFd image) {
   }
   if (header.size > (uint64_t{1} << 42)) return fail(EUCLEAN, "the arena's size is no size");
   UniqueFd arena = TRY(kho::Arena::create_file(header.size));
-  TRY(kho::copy_into(image, arena));
+  TRY(kho::copy_into(image, arena, arrival.image_bytes()));
   return arena;
 }
 
@@ -111,9 +112,8 @@ class Settling {
   Result<UniqueFd> one(const abi::FileSlot& slot) {
     const auto* session = records_.find<abi::SessionSlot>(slot.session);
     if (session == nullptr) return fail(EUCLEAN, "its session is no record");
-    UniqueFd file = TRY(arrival_.file(session->header.id, slot.token));
-    const auto facts = arrival_.files().find(slot.header.id);
-    if (facts != arrival_.files().end()) TRY(machine::restore_facts(facts->second, file));
+    UniqueFd file = TRY(arrival_.file(slot.header.id));
+    TRY(machine::restore_facts(arrival_.files().at(slot.header.id), file));
     TRY(sys::set_cloexec(file, false));
     return file;
   }
@@ -191,7 +191,7 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& con
       "{}; the kernel's part took {} ms",
       core.sessions().size(), core.records().count(abi::PoolKind::kFile), settling.lost(),
       table.connections_lost, core.records().root().live_update_number,
-      (system_clock().realtime_ns() - arrival.written_ns()) / 1'000'000);
+      arrival.gone_ns(system_clock()) / 1'000'000);
   return {};
 }
 
@@ -221,8 +221,8 @@ class Taking {
     if (state() == abi::ArrivalState::kPending) TRY(settle_all());
     if (state() == abi::ArrivalState::kSettled) {
       FAULT_POINT("daemon.arrival.settled");
-      machine::Arrival rest = machine::Arrival::let_go_before(device_);
-      TRY(rest.finish());
+      if (!settled_) settled_ = machine::Arrival::let_go_before(device_);
+      TRY(settled_->finish());
       FAULT_POINT("daemon.arrival.finished");
     }
     enter(abi::ArrivalState::kNone);
@@ -249,13 +249,13 @@ class Taking {
     TRY(arrival->read());
     take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
     machine::store_word(control_.block().steady_offset_ns, steady_offset_ns());
-    const UniqueFd arena = TRY(whole_arena(arrival->image()));
+    const UniqueFd arena = TRY(whole_arena(*arrival));
     TRY(settle(arena, *arrival, control_));
     FAULT_POINT("daemon.arrival.arena");
     TRY(sys::dup3(arena, input_.arena.get(), 0));
     TRY(arrival->let_go());
     enter(abi::ArrivalState::kSettled);
-    arrival.reset();
+    settled_ = std::exchange(arrival, std::nullopt);
     return {};
   }
 
@@ -287,6 +287,7 @@ class Taking {
   machine::Control& control_;
   BorrowedFd device_;
   bool missing_ = false;
+  std::optional<machine::Arrival> settled_;  // by this process
 };
 
 }  // namespace

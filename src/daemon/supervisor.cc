@@ -212,12 +212,14 @@ Result<luo::Session*> Supervisor::internal_session(abi::ServiceSlot& service,
   return &parts_->core.sessions().index(*slot);
 }
 
-ServiceSpec Supervisor::spec_of(const abi::ServiceSlot& service) const {
-  Result<ServiceSpec> spec =
-      parse_spec(parts_->core.services().read_blob(service.spec, service.spec_size));
-  if (spec) return std::move(*spec);
-  log_error("service '{}': {}", service.name, spec.error().message);
-  return {};
+const ServiceSpec& Supervisor::known_spec(const abi::ServiceSlot& service) const {
+  std::string text = parts_->core.services().read_blob(service.spec, service.spec_size);
+  Parsed& known = specs_[parts_->core.services().address_of(service)];
+  if (!text.empty() && known.text == text) return known.spec;
+  Result<ServiceSpec> spec = parse_spec(text);
+  if (!spec) log_error("service '{}': {}", service.name, spec.error().message);
+  known = {std::move(text), spec ? std::move(*spec) : ServiceSpec()};
+  return known.spec;
 }
 
 std::vector<std::string> Supervisor::last_words(const abi::ServiceSlot& service,

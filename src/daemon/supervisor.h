@@ -82,7 +82,9 @@ class Supervisor final : public luo::UpdateHost {
   void child_exited(const machine::ChildExit& exit);
   void tick(uint64_t now_ns);
   uint64_t next_deadline() const;
-  ServiceSpec spec_of(const abi::ServiceSlot& service) const;
+  ServiceSpec spec_of(const abi::ServiceSlot& service) const { return known_spec(service); }
+  // As spec_of(), for what is asked of each of its sessions: good until the next call.
+  const ServiceSpec& known_spec(const abi::ServiceSlot& service) const;
   // Why its last process is no more.
   std::string why_ended(const abi::ServiceSlot& service) const;
   // Why it has none: what it needs could not be looked up. nullptr: it is not so.
@@ -167,8 +169,13 @@ class Supervisor final : public luo::UpdateHost {
   std::map<uint64_t, uint64_t> due_;   // service address: when to start it, settle it or kill it
   std::map<uint64_t, uint64_t> late_;  // killed: not ready within so many ms
   std::map<uint64_t, Error> not_begun_;
-  std::set<uint64_t> fresh_;        // services that have never had a process
-  std::set<uint64_t> up_for_long_;  // services whose last process was
+  struct Parsed {
+    std::string text;
+    ServiceSpec spec;
+  };
+  mutable std::map<uint64_t, Parsed> specs_;  // by service address; true while the text is the same
+  std::set<uint64_t> fresh_;                  // services that have never had a process
+  std::set<uint64_t> up_for_long_;            // services whose last process was
   std::deque<uint64_t> stop_queue_;
   std::function<void()> all_stopped_;
   std::set<uint64_t> ending_;             // addresses: of an end that is kept, told to end by due_

@@ -180,7 +180,7 @@ Status Worker::attach_core(luo::Context& context) {
 uint64_t Worker::lease_ns(const abi::SessionSlot& session) const {
   const auto* service = core_->services().at(session.service);
   if (service == nullptr) return input_.config.lease_ns;
-  const ServiceSpec spec = supervisor_.spec_of(*service);
+  const ServiceSpec& spec = supervisor_.known_spec(*service);
   return spec.lease_ms ? *spec.lease_ms * 1'000'000 : input_.config.lease_ns;
 }
 

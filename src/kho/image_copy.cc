@@ -70,10 +70,10 @@ Status copy_image(BorrowedFd from, BorrowedFd to) {
   return copy_into(from, to);
 }
 
-Status copy_into(BorrowedFd from, BorrowedFd to) {
+Status copy_into(BorrowedFd from, BorrowedFd to, uint64_t most) {
   const struct stat status = TRY(sys::fstat(from));
   if (!S_ISREG(status.st_mode)) return fail(EINVAL, "image: not a file");
-  const auto size = static_cast<uint64_t>(status.st_size);
+  const auto size = std::min(most, static_cast<uint64_t>(status.st_size));
   std::vector<std::byte> buffer(kPieceBytes);
   for (uint64_t at = 0; at < size;) {
     const off_t data = ::lseek(from.get(), static_cast<off_t>(at), SEEK_DATA);

@@ -15,7 +15,7 @@ PAGE = "/tmp/page"
 SESSIONS = ("one", "two", "three")
 # Where, at which hit, so many times in a row. Of RETRIEVE_FD the first two are the image and the notes.
 POINTS = (("RETRIEVE_SESSION", 2, 1), ("RETRIEVE_FD", 4, 3), ("daemon.arrival.direct", 1, 2),
-          ("daemon.arrival.arena", 1, 1), ("FINISH", 3, 1))
+          ("daemon.arrival.arena", 1, 1), ("FINISH", 2, 1))
 
 
 def arm(machine, name, at, times, action):

@@ -42,6 +42,10 @@ Status read_at(BorrowedFd file, std::span<std::byte> bytes, uint64_t at) {
   return {};
 }
 
+std::string group_name(uint64_t number) {
+  return fmt::format("{}{}", abi::kCarryFilesPrefix, number);
+}
+
 }  // namespace
 
 std::string kernel_session_name(uint64_t id) {
@@ -53,13 +57,14 @@ Result<Carry> Carry::begin(UniqueFd device) {
   return Carry(std::move(device), std::move(own));
 }
 
-Status Carry::add(uint64_t session, uint64_t token, BorrowedFd file) {
-  auto found = sessions_.find(session);
-  if (found == sessions_.end()) {
-    KernelSession made = TRY(create_session(device_, kernel_session_name(session)));
-    found = sessions_.emplace(session, std::move(made)).first;
+Status Carry::add(uint64_t id, BorrowedFd file) {
+  if (group_of_.size() == groups_.size() * abi::kCarryGroup) {
+    KernelSession group = TRY(create_session(device_, group_name(groups_.size())));
+    groups_.push_back(std::move(group));
   }
-  return found->second.preserve(file, token);
+  TRY(groups_.back().preserve(file, id));
+  group_of_[id] = static_cast<uint32_t>(groups_.size() - 1);
+  return {};
 }
 
 Status Carry::reserve(uint64_t image_bytes, size_t files) {
@@ -71,16 +76,23 @@ Status Carry::reserve(uint64_t image_bytes, size_t files) {
   return own_.preserve(notes_, abi::kCarryFiles);
 }
 
-Status Carry::write(std::span<const abi::CarryFile> files, const Clock& clock) {
+Status Carry::write(std::vector<abi::CarryFile> files, uint64_t image_bytes, const Clock& clock) {
   if (files.size() > room_) {
     return fail(ENOSPC, "{} files, and room for {} was reserved", files.size(), room_);
   }
+  for (abi::CarryFile& one : files) {
+    const uint64_t id = one.id;
+    const auto group = group_of_.find(id);
+    if (group == group_of_.end()) return fail(EINVAL, "file {:x} was not preserved", id);
+    one.group = group->second;
+  }
   abi::CarryHeader header{.compatible = {},
                           .count = files.size(),
+                          .image_bytes = image_bytes,
                           .written_ns = clock.realtime_ns(),
                           .steady_ns = clock.steady_ns()};
   memcpy(header.compatible, abi::kCarryCompatible, sizeof abi::kCarryCompatible);
-  TRY(write_at(notes_, std::as_bytes(files), sizeof header));
+  TRY(write_at(notes_, std::as_bytes(std::span(files)), sizeof header));
   return write_at(notes_, std::as_bytes(std::span(&header, 1)), 0);
 }
 
@@ -95,7 +107,7 @@ Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file) {
                         .uid = status.st_uid,
                         .gid = status.st_gid,
                         .flags = static_cast<uint32_t>(flags & kKeptFlags),
-                        .reserved = 0};
+                        .group = 0};
 }
 
 Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
@@ -169,25 +181,27 @@ Status Arrival::read_notes(BorrowedFd notes) {
   const uint64_t room =
       (static_cast<uint64_t>(status.st_size) - sizeof header_) / sizeof(abi::CarryFile);
   if (header_.count > room) return fail(EUCLEAN, "session '{}': bad count", abi::kCarrySession);
-  for (uint64_t i = 0; i < header_.count; ++i) {
-    abi::CarryFile one{};
-    TRY(read_at(notes, std::as_writable_bytes(std::span(&one, 1)),
-                sizeof header_ + i * sizeof one));
-    files_[one.id] = one;
-  }
+  std::vector<abi::CarryFile> list(header_.count);
+  TRY(read_at(notes, std::as_writable_bytes(std::span(list)), sizeof header_));
+  for (const abi::CarryFile& one : list) files_[one.id] = one;
   return {};
 }
 
-uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
+uint64_t Arrival::gone_ns(const Clock& clock) const {
   const uint64_t now = clock.realtime_ns();
-  const uint64_t gone = now > header_.written_ns ? now - header_.written_ns : 0;  // it was set back
-  const uint64_t boottime = clock.steady_ns() - ::outlive::steady_offset_ns();
-  return header_.steady_ns + gone - boottime;
+  return now > header_.written_ns ? now - header_.written_ns : 0;
 }
 
-Result<UniqueFd> Arrival::file(uint64_t session, uint64_t token) {
-  KernelSession* one = TRY(this->session(kernel_session_name(session)));
-  return one->retrieve(token);
+uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
+  const uint64_t boottime = clock.steady_ns() - ::outlive::steady_offset_ns();
+  return header_.steady_ns + gone_ns(clock) - boottime;
+}
+
+Result<UniqueFd> Arrival::file(uint64_t id) {
+  const auto noted = files_.find(id);
+  if (noted == files_.end()) return fail(ENOENT, "it was not preserved with the kernel");
+  KernelSession* group = TRY(session(group_name(noted->second.group)));
+  return group->retrieve(id);
 }
 
 Result<UniqueFd> Arrival::take_session(uint64_t id) {
@@ -206,8 +220,6 @@ std::vector<BorrowedFd> Arrival::fds() const {
 
 Status Arrival::let_go() {
   for (const auto& [name, session] : sessions_) TRY(sys::set_cloexec(session.fd(), true));
-  for (auto& [name, session] : sessions_) session.let_go();
-  sessions_.clear();
   return {};
 }
 

@@ -2,7 +2,8 @@
 // Arrival on the other.
 //
 // Happy path:   Carry::begin -> add() for each file, reserve() -> (everything is frozen) -> write()
-//               -> reboot(2) -> Arrival::claim, read() -> image(), file() for each -> finish()
+//               -> reboot(2) -> Arrival::claim, read() -> image(), file() for each -> let_go(),
+//               finish()
 // Unhappy path: a Carry that is destroyed before the reboot gives everything up again: cancelled.
 //               Nothing is preserved by write(): that is never done in the blackout.
 #pragma once
@@ -21,27 +22,29 @@ namespace outlive::machine {
 class Carry {
  public:
   static Result<Carry> begin(UniqueFd device);
-  // ENOENT: the kernel takes no such file. The rest: as KernelSession::preserve.
-  Status add(uint64_t session, uint64_t token, BorrowedFd file);
+  // `id`: of its record. ENOENT: the kernel takes no such file. The rest: as
+  // KernelSession::preserve.
+  Status add(uint64_t id, BorrowedFd file);
   // Room for an arena's image and for what is noted of so many files.
   Status reserve(uint64_t image_bytes, size_t files);
   // Where the image goes: a file of that many bytes, zeros.
   BorrowedFd image() const { return image_; }
-  // ENOSPC: more than was reserved.
-  Status write(std::span<const abi::CarryFile> files, const Clock& clock);
+  // Of files that were added, and of an image that takes so much. ENOSPC: more than was reserved.
+  Status write(std::vector<abi::CarryFile> files, uint64_t image_bytes, const Clock& clock);
 
  private:
   Carry(UniqueFd device, KernelSession own) : device_(std::move(device)), own_(std::move(own)) {}
 
   UniqueFd device_;
   KernelSession own_;
-  std::map<uint64_t, KernelSession> sessions_;
+  std::vector<KernelSession> groups_;
+  std::map<uint64_t, uint32_t> group_of_;  // by record
   UniqueFd image_;
   UniqueFd notes_;
   size_t room_ = 0;  // files
 };
 
-// What the kernel calls the session of this record: names are global there.
+// What the kernel calls a direct session of this record: names are global there.
 std::string kernel_session_name(uint64_t id);
 
 // What the kernel doesn't keep of an open file.
@@ -58,30 +61,33 @@ class Arrival {
   // long as this object is, or its sessions are open in the table: the kernel finishes what is
   // closed, and drops what nobody retrieved.
   static Result<std::optional<Arrival>> claim(BorrowedFd device);
-  // Only what is open in the table already, and was let go: to finish() it.
+  // After a death: only what is open in the table already, and was let go, to finish() it.
   static Arrival let_go_before(BorrowedFd device);
   // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
   Status read();
   BorrowedFd image() const { return image_; }
-  uint64_t written_ns() const { return header_.written_ns; }
+  uint64_t image_bytes() const { return header_.image_bytes; }  // that are in use
   // On outlived's steady clock: the last thing before reboot(2).
   uint64_t written_steady_ns() const { return header_.steady_ns; }
+  // Since the last thing before reboot(2); 0 where the clock has gone back, as one that is read
+  // from an RTC may.
+  uint64_t gone_ns(const Clock& clock) const;
   // What its steady clock adds to CLOCK_BOOTTIME of this kernel: it goes on with the realtime that
   // has gone by since.
   uint64_t steady_offset_ns(const Clock& clock) const;
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
-  // ENOENT: it didn't cross.
-  Result<UniqueFd> file(uint64_t session, uint64_t token);
+  // By its record. ENOENT: it didn't cross.
+  Result<UniqueFd> file(uint64_t id);
   // A direct session's, whole: its files and its end are the caller's, who sees to it that it stays
   // open in the table. Of every run anew where one was killed. ENOENT: as file().
   Result<UniqueFd> take_session(uint64_t id);
   // Of the sessions that weren't taken whole; of the table. Unsorted.
   std::vector<BorrowedFd> fds() const;
+  // They become CLOEXEC: whoever goes on after a death has only to finish them. Beyond that a
+  // session that is open in the table is somebody's who keeps it.
+  Status let_go();
   // All of these: what was retrieved is ours alone, the rest is gone. Again: nothing more happens.
   Status finish();
-  // They stay open in the table, as after a death, but are CLOEXEC: to be finished, by whoever goes
-  // on. Beyond that a session that is open in the table is somebody's who keeps it.
-  Status let_go();
 
  private:
   explicit Arrival(BorrowedFd device) : device_(device) {}
