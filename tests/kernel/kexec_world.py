@@ -87,13 +87,12 @@ def kexec(machine, *options, kernel="/host/kernel"):
                    f"{line} outlive.stage={machine.stage + 1}", *options)
 
 
-def cross(machine, *options, again=start, kernel="/host/kernel"):
-    """Through the kexec, and outlived is started again, by `again`. machine.farewell: what the command has said,
-    as far as it got out before the kernel ended."""
+def go(machine, program, *words):
+    """Through the kexec that this `outlive` makes; `words`: after `kexec`. machine.farewell: what it has said, as
+    far as it got out before the kernel ended."""
     line = machine.read("/proc/cmdline").strip().split(" outlive.stage=")[0]
-    machine.ask("run", "/host/outlive", "--runtime-dir", RUNTIME, "kexec", "--kernel",
-                kernel, "--initrd", "/host/initrd", "--cmdline",
-                f"{line} outlive.stage={machine.stage + 1}", *options)
+    machine.ask("run", *program, "kexec", "--initrd", "/host/initrd", "--cmdline",
+                f"{line} outlive.stage={machine.stage + 1}", *words)
     end = time.monotonic() + PATIENCE
     text = b""
     while True:
@@ -105,6 +104,11 @@ def cross(machine, *options, again=start, kernel="/host/kernel"):
     equal(int(value), machine.stage + 1, "the stage of the kernel that has started")
     machine.stage += 1
     machine.farewell = text.decode()
+
+
+def cross(machine, *options, again=start, kernel="/host/kernel"):
+    """Through the kexec, and outlived is started again, by `again`."""
+    go(machine, ("/host/outlive", "--runtime-dir", RUNTIME), "--kernel", kernel, *options)
     return again(machine)
 
 

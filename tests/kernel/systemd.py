@@ -6,9 +6,8 @@ import json
 
 from case import main
 from harness import check, contains, equal, wait_for
-from systemd_machine import SystemdMachine
+from systemd_machine import OUTLIVE, SystemdMachine
 
-OUTLIVE = "/usr/bin/outlive"
 SESSION = "/usr/bin/kernel-session"
 TEXT = "kept over all that systemd does"
 

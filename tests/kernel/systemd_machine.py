@@ -1,6 +1,6 @@
 """The virtual machine with a real systemd as PID 1, and outlived installed in it.
 
-    main(test, SystemdMachine)          # as in case.py
+    main(test, SystemdMachine)          # as in case.py; ServiceMachine: with a service of outlived's
     machine.systemctl("start", "outlived")
     machine.show("MainPID")             # a property of outlived.service, as text
 
@@ -9,14 +9,16 @@ without what a host starts at boot beside it.
 The guest's program is a service there. outlived's unit is the one that is installed, unchanged.
 """
 
+import json
 import os
 import subprocess
 
 import initramfs
-from harness import check
+from harness import check, equal, wait_for
 from machine import Machine, Missing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+OUTLIVE = "/usr/bin/outlive"
 UNIT = os.path.join(HERE, "..", "..", "packaging", "outlived.service")
 
 FILES = {
@@ -41,6 +43,12 @@ def is_optional(name):
     return ".target.wants/" in name or "-generators/" in name
 
 
+def folders_of(name):
+    """The folders that a file is in, the outermost first."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
 def find_tree():
     """The folder with the packages' files; None: nobody has fetched them."""
     done = subprocess.run([os.path.join(HERE, "build-systemd.sh"), "--cached"], text=True,
@@ -49,6 +57,8 @@ def find_tree():
 
 
 class SystemdMachine(Machine):
+    more_files = {}  # of one test's machine: name: text
+
     def __init__(self, *arguments):
         super().__init__(*arguments, more=("printk.devkmsg=on", "loglevel=6"))
         self.tree = find_tree()
@@ -62,7 +72,14 @@ class SystemdMachine(Machine):
         with open(UNIT) as unit:
             text = unit.read().replace("@BINDIR@", "/usr/bin")
         check("@" not in text, "the unit has nothing that isn't filled in")
-        for name, content in {**FILES, "usr/lib/systemd/system/outlived.service": text}.items():
+        known = {entry[0] for entry in entries}
+        for name, content in {**FILES, **self.more_files,
+                              "usr/lib/systemd/system/outlived.service": text}.items():
+            # The kernel drops a file whose folder isn't there, and says nothing.
+            for folder in folders_of(name):
+                if folder not in known:
+                    entries.append((folder, initramfs.FOLDER, b""))
+                    known.add(folder)
             entries.append((name, initramfs.TEXT, content.encode()))
         return initramfs.archive(entries)
 
@@ -84,3 +101,28 @@ class SystemdMachine(Machine):
         values = dict(line.split("=", 1) for line in text.splitlines())
         found = [values[name] for name in names]
         return found[0] if len(names) == 1 else found
+
+
+class ServiceMachine(SystemdMachine):
+    """outlived has the kernel's live update there, and a service that leaves a text in a session; each later
+    start of that service finds it, or ends."""
+    more_files = {
+        "etc/outlive/outlive.toml":
+            '[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\n[services.holder]\n'
+            'command = ["/usr/bin/kernel-session", "serve", "held", "kept over all of it"]\n',
+    }
+
+
+def told(machine, *words):
+    """What `outlive` says to that, as JSON."""
+    return json.loads(machine.must(OUTLIVE, *words, "--json"))
+
+
+def serves(machine, how):
+    """What is told of the service, once it is up; `how`: "saved" or "found", what it said at its last start."""
+    def up():
+        found = told(machine, "list", "services")["services"]
+        return found[0] if found and found[0]["state"] == "running" and found[0]["ready"] else None
+    service = wait_for("the service to serve", up, seconds=120)
+    equal(machine.must(OUTLIVE, "log", "holder").splitlines()[-1].split()[-1], how, "the text was")
+    return service

@@ -1,7 +1,7 @@
 // A client of outlived that isn't there all the time. `save NAME TEXT`: leaves a memfd with that
 // text in a session that lingers. `check NAME TEXT`: finds it, and leaves it as it was. `serve NAME
-// TEXT`: a service; the first one saves, every later one checks, and then it is only there. What
-// isn't as it was is said in one line, and the exit code is 1.
+// TEXT`: a service; the first one saves, every later one checks, says which, and then it is only
+// there. What isn't as it was is said in one line, and the exit code is 1.
 #include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -61,6 +61,7 @@ struct Service : Participant {
   [[noreturn]] void serve() {
     const Role role = client.participate(*this).expect("participate");
     if (role == Role::kFresh) session = save(client, name, text);
+    dprintf(STDOUT_FILENO, "%s\n", role == Role::kFresh ? "saved" : "found");
     client.ready().expect("ready");
     while (true) {
       pollfd wait{client.fd(), POLLIN, 0};
