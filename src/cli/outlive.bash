@@ -48,7 +48,7 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
-      kexec) words="--kernel --initrd --cmdline --reuse-cmdline --running-kernel --trust-kernel --policy --dry-run $common" ;;
+      kexec) words="--kernel --initrd --cmdline --reuse-cmdline --running-kernel --trust-kernel --policy --warm-up --dry-run $common" ;;
       reboot) words="--soft --dry-run --binary --force --keep-outlived --progress $common" ;;
       kho) words="dump diff save --image --kernel --debugfs --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;

@@ -53,6 +53,7 @@ def test(world):
             world.kill(victim)
         except (Failed, ProcessLookupError):
             check(not is_alive(victim), f"pid {victim} could not be killed")  # it ended by itself
+        wait_for("the victim's end", lambda: not is_alive(victim))  # or it is taken for one that lives
         code = update.wait(timeout=PATIENCE)
         codes[code] = codes.get(code, 0) + 1
         check(code in (0, 1, 3, 4, 75), f"exit code {code} after a kill of {victim}")

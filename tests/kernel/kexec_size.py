@@ -1,8 +1,9 @@
 """What the kernel preserves can't change its size: a service is told in prepare that it is an update of the
-kernel, its memory's growth is refused with the reason, and after the cancel it grows again."""
+kernel, its memory's growth is refused with the reason, and after the cancel it grows again. A warm-up before asks
+nobody."""
 
 from case import main
-from harness import contains, equal
+from harness import check, contains, equal
 from kexec_world import RUNTIME, kexec, outlive, run_outlived
 
 KERNEL = "the kernel preserves it for an update of the kernel that is on its way"
@@ -20,6 +21,10 @@ def test(machine):
     for program in ("outlive", "outlived", "kernel-grower"):
         machine.offer(machine.program(program))
     run_outlived(machine, '[services.grower]\ncommand = ["/host/kernel-grower"]\n')
+
+    warm = machine.must("outlive", "--runtime-dir", RUNTIME, "kexec", "--warm-up")
+    contains(warm, "2 files preserved with the kernel in ", "the warm-up")
+    check("prepare" not in outlive(machine, "log", "grower").out, "nobody was asked for it")
 
     equal(kexec(machine).code, 3, "a kexec that the service says no to")
     said = steps(machine)
