@@ -16,6 +16,11 @@
 // list of a session's files for each file: with a session of the kernel's for each of ours a
 // thousand of them would take longer than all the rest.
 //
+// Where a service manager keeps descriptors for outlived, each of these sessions is with it under
+// the name "outlive-kernel-session", from when it was retrieved until all is adopted (a direct one
+// under the name of the file that it becomes, "o.N"). Whoever hands such descriptors over at a
+// start, also at the first one of a boot, hands over what came: they are found by their own names.
+//
 // CarryFile is what the kernel doesn't keep of a file. Both are written after the freeze, into
 // memory that was preserved before it.
 #pragma once
@@ -30,6 +35,7 @@ inline constexpr char kCarrySession[] = "outlived";
 inline constexpr char kCarryPrefix[] = "outlive-";  // of all but that
 inline constexpr char kCarryFilesPrefix[] = "outlive-files-";
 inline constexpr uint64_t kCarryGroup = 64;  // files in one of these
+inline constexpr char kStoreKernelSession[] = "outlive-kernel-session";
 inline constexpr uint64_t kCarryArena = 0;
 inline constexpr uint64_t kCarryFiles = 1;
 

@@ -20,22 +20,6 @@ constexpr uint64_t kPatienceNs = 30'000'000'000;
 constexpr uint64_t kBarrierNs = 100'000'000;  // at least between two: each wakes the manager
 constexpr int kEndTries = 1000;               // of a ms
 
-std::string name_of(BorrowedFd fd) {
-  return fmt::format("{}{}", kStoreFd, fd.get());
-}
-
-// FDPOLL=0: a connection whose client has gone may still hold its last requests.
-std::string store_text(const std::string& name) {
-  return fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}\n", name);
-}
-std::string remove_text(const std::string& name) {
-  return fmt::format("FDSTOREREMOVE=1\nFDNAME={}\n", name);
-}
-
-bool is_full(int code) {
-  return code == EAGAIN || code == ENOBUFS || code == ETOOMANYREFS || code == EINTR;
-}
-
 BorrowedFd fd_of(int64_t number) {
   return BorrowedFd(static_cast<int>(number));
 }
@@ -46,14 +30,6 @@ void each_stored(luo::Records& records, const Visit& visit) {
   records.for_each<abi::FileSlot>([&](abi::FileSlot& slot) { visit(slot.header.id, slot.fd); });
   records.for_each<abi::ConnectionSlot>(
       [&](abi::ConnectionSlot& slot) { visit(slot.header.id, slot.fd); });
-}
-
-// Hangs up once the manager has taken all that was said before: it closes its copy of the pipe's
-// other end then (sd_notify_barrier(3)). Invalid: its queue is full.
-UniqueFd send_barrier() {
-  auto pipe = sys::pipe();
-  if (!pipe || notify_manager("BARRIER=1", pipe->write) != 0) return {};
-  return std::move(pipe->read);
 }
 
 bool hangs_up(const UniqueFd& barrier, int timeout_ms) {
@@ -76,6 +52,28 @@ void await_manager() {
 constexpr unsigned kChangeShift = 12;
 
 }  // namespace
+
+std::string stored_name(BorrowedFd fd) {
+  return fmt::format("{}{}", kStoreFd, fd.get());
+}
+
+std::string store_text(const std::string& name) {
+  return fmt::format("FDSTORE=1\nFDPOLL=0\nFDNAME={}\n", name);
+}
+
+std::string remove_text(const std::string& name) {
+  return fmt::format("FDSTOREREMOVE=1\nFDNAME={}\n", name);
+}
+
+bool is_full(int code) {
+  return code == EAGAIN || code == ENOBUFS || code == ETOOMANYREFS || code == EINTR;
+}
+
+UniqueFd send_barrier() {
+  auto pipe = sys::pipe();
+  if (!pipe || notify_manager("BARRIER=1", pipe->write) != 0) return {};
+  return std::move(pipe->read);
+}
 
 bool use_fd_store(std::string_view wanted, bool inherits) {
   if (wanted == "off" || getenv("NOTIFY_SOCKET") == nullptr) return false;
@@ -118,11 +116,11 @@ void FdStore::resume(luo::Records& records, const std::vector<Named>& base) {
 }
 
 void FdStore::hold(BorrowedFd fd) {
-  if (on_) add({name_of(fd), fd, false});
+  if (on_) add({stored_name(fd), fd, false});
 }
 
 void FdStore::release(BorrowedFd fd) {
-  on_ ? add({name_of(fd), fd, true}) : closer_.close(fd);
+  on_ ? add({stored_name(fd), fd, true}) : closer_.close(fd);
 }
 
 // What has come before goes first: a number's name is removed before it is given again.
@@ -199,7 +197,8 @@ void FdStore::clear(luo::Records& records) {
   if (!on_) return;
   // The arena first: without it nobody takes the others for anything.
   std::vector<std::string> names = {kStoreArena, kStoreDevice, kStoreControl};
-  each_stored(records, [&](uint64_t, int64_t number) { names.push_back(name_of(fd_of(number))); });
+  each_stored(records,
+              [&](uint64_t, int64_t number) { names.push_back(stored_name(fd_of(number))); });
   int tries = kEndTries;
   for (const std::string& name : names) {
     while (is_full(notify_manager(remove_text(name))) && tries-- > 0) ::poll(nullptr, 0, 1);

@@ -40,6 +40,7 @@ inline constexpr char kStoreArena[] = "outlive-arena";
 inline constexpr char kStoreDevice[] = "outlive-device";
 inline constexpr char kStoreControl[] = "outlive-control";
 inline constexpr char kStoreFd[] = "o.";  // and its number
+std::string stored_name(BorrowedFd fd);
 
 class FdStore {
  public:
@@ -96,5 +97,13 @@ bool use_fd_store(std::string_view wanted, bool inherits);
 
 // Tells the service manager; nothing without $NOTIFY_SOCKET. 0 or errno. `fd`: to be stored.
 int notify_manager(std::string_view text, BorrowedFd fd = {});
+// errno: it may be told later.
+bool is_full(int code);
+// FDPOLL=0: a connection whose client has gone may still hold its last requests.
+std::string store_text(const std::string& name);
+std::string remove_text(const std::string& name);
+// Hangs up once the manager has taken all that was said before: it closes its copy of the pipe's
+// other end then (sd_notify_barrier(3)). Invalid: its queue is full.
+UniqueFd send_barrier();
 
 }  // namespace outlive::daemon

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "abi/kernel_carry.h"
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/image_core.h"
+#include "daemon/kernel_store.h"
 #include "daemon/new_table.h"
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
@@ -42,6 +44,42 @@ Result<UniqueFd> whole_arena(const machine::Arrival& arrival) {
   UniqueFd arena = TRY(kho::Arena::create_file(header.size));
   TRY(kho::copy_into(image, arena, arrival.image_bytes()));
   return arena;
+}
+
+// What records name in this table: once all is open, it is what the fd store is to have.
+struct Adopted {
+  explicit Adopted(luo::Core& core) : committed(core.records().root().committed) {
+    core.records().for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+      if (slot.fd < 0) return;
+      const BorrowedFd file(static_cast<int>(slot.fd));
+      files.push_back({stored_name(file), file});
+      const luo::Session* session = core.sessions().at(slot.session);
+      if (session != nullptr && luo::is_direct(*session)) direct.push_back(files.back());
+    });
+  }
+  uint64_t committed;
+  std::vector<FdStore::Named> files;
+  std::vector<FdStore::Named> direct;  // of `files`: whole sessions of the kernel's
+};
+
+// Nothing is retrieved from a session before the fd store has it.
+Status gather(luo::Core& core, machine::Arrival& arrival, KernelStore& store) {
+  std::vector<uint64_t> direct;
+  core.sessions().for_each([&](luo::Session& session) {
+    if (luo::is_direct(session)) direct.push_back(session.slot->header.id);
+  });
+  const std::set<uint64_t> groups = arrival.groups();
+  store.need_room_for(1 + groups.size() + direct.size() +
+                      core.records().count(abi::PoolKind::kFile) + 3);
+  const auto keep = [&](const Result<BorrowedFd>& session, bool as_file) -> Status {
+    if (session) store.keep({as_file ? stored_name(*session) : abi::kStoreKernelSession, *session});
+    // One that didn't cross: said where its files are.
+    return session || session.error().code != ENODEV ? Status() : session.error();
+  };
+  for (const uint64_t group : groups) TRY(keep(arrival.open_group(group), false));
+  for (const uint64_t id : direct) TRY(keep(arrival.open_direct(id), true));
+  static_cast<void>(store.settled());
+  return {};
 }
 
 class Settling {
@@ -176,10 +214,13 @@ void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t start
   });
 }
 
-Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& control) {
+Result<Adopted> settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& control,
+                       KernelStore& store) {
   const std::unique_ptr<ImageCore> image = TRY(ImageCore::attach(arena));
   luo::Core& core = image->core();
   core.updates().kexec_arrived();
+  TRY(gather(core, arrival, store));
+  FAULT_POINT("daemon.arrival.kept");
   Settling settling(core, arrival, control);
   settling.files();
   settling.processes();
@@ -192,7 +233,13 @@ Status settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& con
       core.sessions().size(), core.records().count(abi::PoolKind::kFile), settling.lost(),
       table.connections_lost, core.records().root().live_update_number,
       arrival.gone_ns(system_clock()) / 1'000'000);
-  return {};
+  return Adopted(core);
+}
+
+// Not valid: it isn't outlived's.
+BorrowedFd device_of(const machine::Control& control) {
+  const uint64_t word = machine::load_word(control.block().liveupdate_fd);
+  return word != 0 ? BorrowedFd(static_cast<int>(word)) : BorrowedFd();
 }
 
 class Taking {
@@ -201,7 +248,8 @@ class Taking {
       : input_(input),
         context_(context),
         control_(context.control),
-        device_(static_cast<int>(machine::load_word(control_.block().liveupdate_fd))) {}
+        device_(device_of(control_)),
+        store_(input.fd_store, control_) {}
 
   // "": it is done; else why it is refused.
   std::string run() {
@@ -221,9 +269,12 @@ class Taking {
     if (state() == abi::ArrivalState::kPending) TRY(settle_all());
     if (state() == abi::ArrivalState::kSettled) {
       FAULT_POINT("daemon.arrival.settled");
+      if (input_.fd_store && !input_.inherits) TRY(store_adopted());
       if (!settled_) settled_ = machine::Arrival::let_go_before(device_);
       TRY(settled_->finish());
       FAULT_POINT("daemon.arrival.finished");
+      store_.drop(adopted_ ? adopted_->direct : std::vector<FdStore::Named>());
+      FAULT_POINT("daemon.arrival.dropped");
     }
     enter(abi::ArrivalState::kNone);
     return {};
@@ -246,16 +297,35 @@ class Taking {
       return {};
     }
     if (context_.start_number != 1) TRY(close_others(*arrival));
+    store_.keep({abi::kStoreKernelSession, arrival->own()});
+    static_cast<void>(store_.settled());
+    FAULT_POINT("daemon.arrival.claimed");
     TRY(arrival->read());
     take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
     machine::store_word(control_.block().steady_offset_ns, steady_offset_ns());
     const UniqueFd arena = TRY(whole_arena(*arrival));
-    TRY(settle(arena, *arrival, control_));
+    adopted_ = TRY(settle(arena, *arrival, control_, store_));
     FAULT_POINT("daemon.arrival.arena");
     TRY(sys::dup3(arena, input_.arena.get(), 0));
     TRY(arrival->let_go());
     enter(abi::ArrivalState::kSettled);
     settled_ = std::exchange(arrival, std::nullopt);
+    return {};
+  }
+
+  // Before the kernel forgets it.
+  Status store_adopted() {
+    if (!adopted_) {
+      const std::unique_ptr<ImageCore> image = TRY(ImageCore::attach(input_.arena));
+      adopted_ = Adopted(image->core());
+    }
+    std::vector<FdStore::Named> kept = adopted_->files;
+    kept.push_back({kStoreDevice, input_.device_listener});
+    kept.push_back({kStoreControl, input_.control_listener});
+    if (store_.keep_adopted(kept, input_.arena)) {
+      machine::store_word(control_.block().store_mark, adopted_->committed);
+    }
+    FAULT_POINT("daemon.arrival.stored");
     return {};
   }
 
@@ -288,6 +358,8 @@ class Taking {
   BorrowedFd device_;
   bool missing_ = false;
   std::optional<machine::Arrival> settled_;  // by this process
+  KernelStore store_;
+  std::optional<Adopted> adopted_;
 };
 
 }  // namespace
@@ -308,6 +380,11 @@ void take_arrival(WorkerInput& input, machine::WorkerContext& context) {
   }
   const std::string why = Taking(input, context).run();
   if (!why.empty()) input.machine_refused = why;
+}
+
+void forget_arrival(const WorkerInput& input, machine::Control& control) {
+  machine::store_word(control.block().arrival, static_cast<uint64_t>(abi::ArrivalState::kNone));
+  KernelStore(input.fd_store, control).drop({});
 }
 
 }  // namespace outlive::daemon

@@ -112,10 +112,14 @@ Result<Setup> Setup::make(const LoadedConfig& loaded, StoredFds& stored,
   setup.machine = MachineChoice::make(config.machine, setup.awaited, control);
   // What may have come through a kexec is retrieved by a worker (kexec_arrival.h): nothing of it is
   // before there is somebody to go on when who does it dies.
-  if (!arena && setup.machine.device.valid()) {
-    machine::store_word(control.block().arrival,
-                        static_cast<uint64_t>(abi::ArrivalState::kPending));
+  // With an arena all of it is in the fd store, and the kernel has yet to be told.
+  using abi::ArrivalState;
+  setup.arrives_by_store = !stored.kernel_sessions.empty();
+  if (setup.arrives_by_store || (!arena && setup.machine.device.valid())) {
+    const ArrivalState state = arena ? ArrivalState::kSettled : ArrivalState::kPending;
+    machine::store_word(control.block().arrival, static_cast<uint64_t>(state));
   }
+  for (UniqueFd& session : stored.kernel_sessions) static_cast<void>(session.release());
   if (!arena) arena = TRY(make_arena(config.arena_max));
   UniqueFd device = TRY(listen_again(stored.device_listener, setup.runtime.liveupdate_socket(),
                                      SOCK_SEQPACKET, 0666));
@@ -167,7 +171,7 @@ void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInp
   input.inherits = inherits;
   input.new_listeners = new_listeners;
   input.inherited = std::move(stored.placed);
-  const bool used_before = inherits || control.block().store_mark != 0;
+  const bool used_before = inherits || arrives_by_store || control.block().store_mark != 0;
   input.fd_store = use_fd_store(input.config.fd_store, used_before);
 }
 

@@ -39,8 +39,9 @@ struct Setup {
   BorrowedFd arena;
   BorrowedFd device_listener;
   BorrowedFd control_listener;
-  bool inherits = false;       // the arena is another outlived's
-  bool new_listeners = false;  // and its listeners led nowhere
+  bool inherits = false;          // the arena is another outlived's
+  bool new_listeners = false;     // and its listeners led nowhere
+  bool arrives_by_store = false;  // the fd store had sessions of the kernel's
   MachineChoice machine;
   AwaitedState awaited;
 };

@@ -10,15 +10,18 @@
 #include <map>
 #include <string_view>
 
+#include "abi/kernel_carry.h"
 #include "base/log.h"
 #include "base/sys.h"
 #include "daemon/fd_store.h"
+#include "machine/kernel/open_sessions.h"
 #include "machine/process/fd_table.h"
 
 namespace outlive::daemon {
 namespace {
 
-constexpr int kFirst = 3;  // SD_LISTEN_FDS_START
+constexpr int kFirst = 3;      // SD_LISTEN_FDS_START
+constexpr char kDone[] = ":";  // instead of the name of one that is dealt with: none can have it
 
 int number_in(const char* variable) {
   const char* text = getenv(variable);
@@ -70,12 +73,59 @@ Status move_one(int from, int to) {
   return {};
 }
 
-void forget(const std::vector<std::string>& names) {
-  log_error("the fd store has {} descriptors, but no arena that says what they are: starting empty",
-            names.size());
+int fd_at(size_t i) {
+  return kFirst + static_cast<int>(i);
+}
+
+bool is_kernel_session(int fd) {
+  const Result<std::string> link = sys::readlink(fmt::format("/proc/self/fd/{}", fd));
+  const std::string name = link ? machine::session_of_link(*link) : std::string();
+  return name == abi::kCarrySession || name.starts_with(abi::kCarryPrefix);
+}
+
+// Those named so. One that is none is closed.
+std::vector<UniqueFd> take_kernel_sessions(std::vector<std::string>& names) {
+  std::vector<UniqueFd> sessions;
+  size_t refused = 0;
   for (size_t i = 0; i < names.size(); ++i) {
-    static_cast<void>(notify_manager("FDSTOREREMOVE=1\nFDNAME=" + names[i] + "\n"));
-    UniqueFd(kFirst + static_cast<int>(i)).reset();
+    if (names[i] != abi::kStoreKernelSession) continue;
+    if (is_kernel_session(fd_at(i))) {
+      sessions.emplace_back(fd_at(i));
+    } else {
+      const Result<std::string> link = sys::readlink(fmt::format("/proc/self/fd/{}", fd_at(i)));
+      log_error("refused: a descriptor named '{}' is no session of outlived's in the kernel: {}",
+                names[i], link ? *link : link.error().text());
+      UniqueFd(fd_at(i)).reset();
+      ++refused;
+    }
+    names[i] = kDone;
+  }
+  // Names are removed whole: with others of it there, it is when they are (kernel_store.h).
+  if (refused != 0 && sessions.empty()) {
+    static_cast<void>(notify_manager(remove_text(abi::kStoreKernelSession)));
+  }
+  return sessions;
+}
+
+// But `but`, which the arena is made from, and direct sessions.
+void forget(std::vector<std::string>& names, const std::vector<UniqueFd>& but) {
+  size_t forgotten = 0;
+  for (size_t i = 0; i < names.size(); ++i) {
+    const bool direct = number_of(names[i]) >= 0 && is_kernel_session(fd_at(i));
+    if (names[i] == kDone || (direct && !but.empty())) continue;
+    static_cast<void>(notify_manager(remove_text(names[i])));
+    UniqueFd(fd_at(i)).reset();
+    names[i] = kDone;
+    ++forgotten;
+  }
+  if (forgotten == 0) return;
+  if (but.empty()) {
+    log_error(
+        "the fd store has {} descriptors, but no arena that says what they are: starting empty",
+        forgotten);
+  } else {
+    log_notice("the fd store has {} descriptors of an adoption that isn't over: it begins anew",
+               forgotten);
   }
 }
 
@@ -120,14 +170,14 @@ Status move_fds(std::vector<std::pair<int, int>> moves) {
 Result<StoredFds> StoredFds::take() {
   StoredFds stored;
   const int count = number_in("LISTEN_PID") == ::getpid() ? number_in("LISTEN_FDS") : 0;
-  const std::vector<std::string> names = take_names(std::max(count, 0));
+  std::vector<std::string> names = take_names(std::max(count, 0));
   for (const char* name : {"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"}) ::unsetenv(name);
   if (names.empty()) return stored;
-  if (std::find(names.begin(), names.end(), kStoreArena) == names.end()) {
-    forget(names);
-    return stored;
-  }
   const machine::RaisedFdLimit raised;
+  stored.kernel_sessions = take_kernel_sessions(names);
+  if (std::find(names.begin(), names.end(), kStoreArena) == names.end()) {
+    forget(names, stored.kernel_sessions);
+  }
   std::map<std::string_view, UniqueFd*> own = {{kStoreArena, &stored.arena},
                                                {kStoreDevice, &stored.device_listener},
                                                {kStoreControl, &stored.control_listener}};
@@ -135,6 +185,7 @@ Result<StoredFds> StoredFds::take() {
   int above = kFirst + count;
   for (int at = kFirst; at < kFirst + count; ++at) {
     const std::string& name = names[static_cast<size_t>(at - kFirst)];
+    if (name == kDone) continue;
     const int number = number_of(name);
     above = std::max(above, number + 1);
     const auto found = own.find(name);
@@ -150,18 +201,17 @@ Result<StoredFds> StoredFds::take() {
     }
   }
   // Ours go out of the way of all numbers, and then to the lowest that are left.
-  for (const auto& [name, fd] : own) {
-    TRY(move_above(*fd, above));
-  }
+  std::vector<UniqueFd*> moved;
+  for (const auto& [name, fd] : own) moved.push_back(fd);
+  for (UniqueFd& fd : stored.kernel_sessions) moved.push_back(&fd);
+  for (UniqueFd* fd : moved) TRY(move_above(*fd, above));
   std::vector<std::pair<int, int>> moves;
   for (const auto& [number, from] : source_of) {
     moves.emplace_back(from, number);
     stored.placed.push_back(number);
   }
   TRY(move_fds(std::move(moves)));
-  for (const auto& [name, fd] : own) {
-    TRY(move_above(*fd, kFirst));
-  }
+  for (UniqueFd* fd : moved) TRY(move_above(*fd, kFirst));
   return stored;
 }
 

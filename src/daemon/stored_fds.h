@@ -2,10 +2,12 @@
 // (LISTEN_FDS, LISTEN_FDNAMES; fd_store.h has the names). Every "o.N" gets its number N
 // back, before anything else is opened.
 //
-// Happy path:   take() -> an arena and its descriptors, each at its old number
-// Unhappy path: descriptors without an arena mean nothing: they are closed and removed from the
-//               store, and outlived starts empty, which is said in the log. Names of others are
-//               closed too.
+// Happy path:   take() -> an arena and its descriptors, each at its old number; or sessions of the
+//               kernel's, from which it is made (kexec_arrival.h)
+// Unhappy path: other descriptors without an arena mean nothing: they are closed and removed from
+//               the store, and outlived starts empty, which is said in the log. Names of others
+//               are closed too, and what is named a session of the kernel's and is none: its
+//               direction is looked at later (machine/kernel/carry.h).
 #pragma once
 
 #include <string>
@@ -24,7 +26,9 @@ struct StoredFds {
   UniqueFd arena;
   UniqueFd device_listener;
   UniqueFd control_listener;
-  std::vector<int> placed;  // the numbers that records may name, sorted
+  std::vector<UniqueFd> kernel_sessions;  // CLOEXEC
+  std::vector<int> placed;  // the numbers that records may name, sorted; of direct sessions alone
+                            // where there is no arena
 };
 
 // Moves fds to other numbers, all at once: {from, to}. Every `to` that is not a `from` is free, and

@@ -16,6 +16,7 @@
 #include "daemon/hold_status.h"
 #include "daemon/host_update.h"
 #include "daemon/inheritance.h"
+#include "daemon/kexec_arrival.h"
 #include "daemon/ledger.h"
 #include "daemon/listen_address.h"
 #include "daemon/new_table.h"
@@ -451,7 +452,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     log_error("The incoming tree failed to initialize properly, disabling live update: {}",
               input.machine_refused);
     if (config.on_incoming_failure != "fresh") return hold_because(input.machine_refused, reboots);
-    machine::store_word(context.control.block().arrival, uint64_t{0});
+    forget_arrival(input, context.control);
   }
   const EpochKept epoch(input.arena);
   auto worker = std::make_unique<Worker>(input, context);

@@ -28,16 +28,16 @@ def status(machine):
     return json.JSONDecoder().raw_decode(answered(machine).out)[0]
 
 
-def start(machine, *arguments, environment=()):
+def start(machine, *arguments, environment=(), under=()):
     """With the service that counts."""
-    begin(machine, *arguments, environment=environment)
+    begin(machine, *arguments, environment=environment, under=under)
     return status(machine)
 
 
-def begin(machine, *arguments, environment=()):
+def begin(machine, *arguments, environment=(), under=()):
     """The same, but it needn't answer yet."""
     command = ", ".join(f'"{word}"' for word in ("/host/kernel-counter", *arguments))
-    launch_outlived(machine, f"[services.counter]\ncommand = [{command}]\n", environment)
+    launch_outlived(machine, f"[services.counter]\ncommand = [{command}]\n", environment, under)
 
 
 def run_outlived(machine, services):
@@ -46,11 +46,13 @@ def run_outlived(machine, services):
     return status(machine)
 
 
-def launch_outlived(machine, services, environment=()):
+def launch_outlived(machine, services, environment=(), under=()):
+    """`under`: the program that starts it, and its arguments."""
     with open(f"{machine.host}/outlive.toml", "w") as file:
         file.write(f'[machine]\nkind = "kernel"\n[kho]\narena-max = "64M"\nreserve-mem = ["notes 64K 4K"]\n'
                    f'[update]\nprepare-timeout-ms = 120000\nfreeze-timeout-ms = 120000\n{services}')
-    machine.start("outlived", "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
+    words = (*under, "/host/outlived") if under else ("outlived",)
+    machine.start(*words, "--config", "/host/outlive.toml", "--runtime-dir", RUNTIME,
                   "--state-dir", RUNTIME, output="/outlived.log", environment=environment)
 
 

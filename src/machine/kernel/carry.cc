@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/sys.h"
 #include "machine/kernel/open_sessions.h"
 
@@ -137,24 +138,48 @@ void Arrival::take_open(bool only_let_go) {
 Arrival Arrival::let_go_before(BorrowedFd device) {
   Arrival arrival(device);
   arrival.take_open(true);
+  std::erase_if(arrival.sessions_, [](auto& one) {
+    const Result<bool> incoming = one.second.is_incoming();
+    if (!incoming || *incoming) return false;
+    log_warning("the kernel's session '{}' was to cross a kexec that didn't come: given up",
+                one.first);
+    return true;
+  });
   return arrival;
 }
 
 Result<std::optional<Arrival>> Arrival::claim(BorrowedFd device) {
   Arrival arrival(device);
   arrival.take_open(false);
-  for (const auto& [name, session] : arrival.sessions_) {
+  const Result<bool> came = arrival.look();
+  if (came && *came) return std::optional(std::move(arrival));
+  for (auto& [name, session] : arrival.sessions_) session.let_go();
+  if (!came) return came.error();
+  return std::optional<Arrival>();
+}
+
+Result<bool> Arrival::look() {
+  for (auto& [name, session] : sessions_) {
+    const bool incoming = TRY(session.is_incoming().context("session '{}'", name));
+    if (!incoming) {
+      return fail(EINVAL, "session '{}' was to cross a kexec that didn't come", name);
+    }
     TRY(sys::set_cloexec(session.fd(), false));
   }
-  const auto own = arrival.session(abi::kCarrySession);
-  if (!own && own.error().code == ENOENT) return std::optional<Arrival>();
-  if (!own) return own.error();
-  return std::optional(std::move(arrival));
+  const size_t others = sessions_.size();
+  const auto own = session(abi::kCarrySession);
+  if (own) return true;
+  if (own.error().code != ENOENT) return own.error();
+  if (others == 0) return false;
+  return fail(ENOENT, "{} sessions are open, but session '{}' is gone", others, abi::kCarrySession);
 }
 
 Result<KernelSession*> Arrival::session(const std::string& name) {
   auto found = sessions_.find(name);
   if (found == sessions_.end()) {
+    if (!device_.valid()) {
+      return fail(ENODEV, "session '{}' was not handed over, and /dev/liveupdate isn't ours", name);
+    }
     KernelSession one = TRY(retrieve_session(device_, name));
     // As all that is held: it crosses an exec of outlived.
     TRY(sys::set_cloexec(one.fd(), false));
@@ -195,6 +220,26 @@ uint64_t Arrival::gone_ns(const Clock& clock) const {
 uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
   const uint64_t boottime = clock.steady_ns() - ::outlive::steady_offset_ns();
   return header_.steady_ns + gone_ns(clock) - boottime;
+}
+
+BorrowedFd Arrival::own() const {
+  return sessions_.at(abi::kCarrySession).fd();
+}
+
+std::set<uint64_t> Arrival::groups() const {
+  std::set<uint64_t> groups;
+  for (const auto& [id, file] : files_) groups.insert(file.group);
+  return groups;
+}
+
+Result<BorrowedFd> Arrival::open_group(uint64_t group) {
+  const KernelSession* one = TRY(session(group_name(group)));
+  return one->fd();
+}
+
+Result<BorrowedFd> Arrival::open_direct(uint64_t session) {
+  const KernelSession* one = TRY(this->session(kernel_session_name(session)));
+  return one->fd();
 }
 
 Result<UniqueFd> Arrival::file(uint64_t id) {

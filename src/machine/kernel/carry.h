@@ -10,6 +10,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -59,9 +60,11 @@ class Arrival {
  public:
   // nullopt: nothing of outlived's came from the kernel before. From here on it is there only as
   // long as this object is, or its sessions are open in the table: the kernel finishes what is
-  // closed, and drops what nobody retrieved.
+  // closed, and drops what nobody retrieved. An error leaves those open that were. `device`: not
+  // valid where outlived hasn't got it: what is open in the table is all there is.
   static Result<std::optional<Arrival>> claim(BorrowedFd device);
-  // After a death: only what is open in the table already, and was let go, to finish() it.
+  // After a death: only what is open in the table already, and was let go, to finish() it. One that
+  // never crossed, as the kexec it was made for didn't come, is closed, which the log says.
   static Arrival let_go_before(BorrowedFd device);
   // EPROTO, EUCLEAN, or the kernel's error: it can't be read.
   Status read();
@@ -76,6 +79,13 @@ class Arrival {
   // has gone by since.
   uint64_t steady_offset_ns(const Clock& clock) const;
   const std::map<uint64_t, abi::CarryFile>& files() const { return files_; }  // by record
+  // Session "outlived".
+  BorrowedFd own() const;
+  // The groups of files(), and direct sessions by their records: retrieved if they aren't yet.
+  // ENOENT: it didn't cross; ENODEV: nobody knows, as outlived hasn't got the device.
+  std::set<uint64_t> groups() const;
+  Result<BorrowedFd> open_group(uint64_t group);
+  Result<BorrowedFd> open_direct(uint64_t session);
   // By its record. ENOENT: it didn't cross.
   Result<UniqueFd> file(uint64_t id);
   // A direct session's, whole: its files and its end are the caller's, who sees to it that it stays
@@ -92,6 +102,8 @@ class Arrival {
  private:
   explicit Arrival(BorrowedFd device) : device_(device) {}
   void take_open(bool only_let_go);
+  // Whether there is a session "outlived", and what is open came.
+  Result<bool> look();
   Result<KernelSession*> session(const std::string& name);
   Status read_notes(BorrowedFd notes);
 

@@ -47,6 +47,20 @@ Result<UniqueFd> KernelSession::retrieve(uint64_t token) {
   return UniqueFd(wanted.fd);
 }
 
+// No kernel says it, but each looks whether a request is one for this direction before it looks at
+// the rest, of which there is more here than it can know.
+Result<bool> KernelSession::is_incoming() const {
+  struct {
+    abi::FdRequest known;
+    uint64_t unknown;
+  } wanted{{.size = sizeof wanted, .fd = -1, .token = 0}, 1};
+  const auto command =
+      static_cast<unsigned long>(_IO(abi::kLiveUpdateIoctlType, abi::kIoctlRetrieveFd));
+  const int code = ::ioctl(fd_.get(), command, &wanted) == 0 ? 0 : errno;
+  if (code == E2BIG || code == EINVAL) return code == E2BIG;
+  return fail(code, "a session's direction");
+}
+
 Status KernelSession::finish() {
   abi::FinishRequest wanted{};
   return request(fd_, abi::kIoctlFinish, wanted, "FINISH");

@@ -26,7 +26,10 @@ class KernelSession {
   Status preserve(BorrowedFd file, uint64_t token);
   // A new descriptor, CLOEXEC; asked again, of the same open file.
   Result<UniqueFd> retrieve(uint64_t token);
-  // What was retrieved is nobody's but ours; what wasn't is gone.
+  // Whether it came from the kernel before; else it is to cross to the next one. The kernel's
+  // error.
+  Result<bool> is_incoming() const;
+  // What was retrieved is nobody's but ours; what wasn't is gone. Again: nothing happens.
   Status finish();
   BorrowedFd fd() const { return fd_.borrow(); }
   // It is the caller's from here on, and so is its end.
