@@ -153,7 +153,7 @@ Result<std::optional<Arrival>> Arrival::claim(BorrowedFd device) {
   arrival.take_open(false);
   const Result<bool> came = arrival.look();
   if (came && *came) return std::optional(std::move(arrival));
-  for (auto& [name, session] : arrival.sessions_) session.let_go();
+  for (auto& [name, session] : arrival.sessions_) static_cast<void>(session.take().release());
   if (!came) return came.error();
   return std::optional<Arrival>();
 }

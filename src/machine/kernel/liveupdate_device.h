@@ -34,8 +34,6 @@ class KernelSession {
   BorrowedFd fd() const { return fd_.borrow(); }
   // It is the caller's from here on, and so is its end.
   UniqueFd take() { return std::move(fd_); }
-  // Stays open in the table.
-  void let_go() { static_cast<void>(fd_.release()); }
 
  private:
   UniqueFd fd_;
