@@ -49,7 +49,7 @@ TEST(Config, WhereARefusalIsReported) {
   EXPECT_EQ(config->fleet_report, "http://[::1]:8080/x");
   EXPECT_EQ(config->fleet_timeout_ns, 7'000'000u);
   EXPECT_EQ(config->fleet_try_ns, 5'000'000u);
-  EXPECT_NE(problem("[fleet]\nreport = 'https://10.0.0.1/'\n").find("http://ADDRESS"),
+  EXPECT_NE(problem("[fleet]\nreport = 'https://10.0.0.1/'\n").find("http://HOST"),
             std::string::npos);
 }
 

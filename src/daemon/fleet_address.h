@@ -1,6 +1,5 @@
-// Where a refusal is reported to: "http://HOST[:PORT][/PATH]", HOST an IPv4 address or an IPv6
-// address in brackets. No names: a resolver is one thing more that doesn't work on a bad day, and a
-// static program can't have all of the host's.
+// Where a refusal is reported to: "http://HOST[:PORT][/PATH]", HOST a name, an IPv4 address or an
+// IPv6 address in brackets.
 #pragma once
 
 #include <string>
@@ -10,7 +9,8 @@
 namespace outlive::daemon {
 
 struct FleetAddress {
-  ListenAddress at;
+  std::string name;  // to be looked up at each try (name_lookup.h); "": `at` says it
+  ListenAddress at;  // of a name the port alone
   std::string host;  // as written, with the port: of the header
   std::string path = "/";
 };

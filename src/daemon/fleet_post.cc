@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "daemon/name_lookup.h"
 
 namespace outlive::daemon {
 namespace {
@@ -109,7 +110,9 @@ Status post_until(const FleetAddress& to, const std::string& body, uint64_t dead
       log_notice("the refusal is reported to {} (try {})", to.host, tries);
       return {};
     }
-    if (system_clock().now_ns() + pause_ns >= deadline_ns) return posted.error();
+    if (system_clock().now_ns() + pause_ns >= deadline_ns) {
+      return Status(posted.error()).context("{} tries, the last one", tries);
+    }
     if (tries == 1) log_warning("{}: {}; trying again", to.host, posted.error().text());
     pause_for(pause_ns);
     pause_ns = std::min(2 * pause_ns, kLongestPauseNs);
@@ -118,9 +121,21 @@ Status post_until(const FleetAddress& to, const std::string& body, uint64_t dead
 
 }  // namespace
 
+Result<UniqueFd> connect_to_any(std::span<const ListenAddress> list, uint64_t deadline_ns) {
+  Result<UniqueFd> connected = fail(ENOENT, "no address");
+  for (size_t left = list.size(); left != 0 && !connected; --left) {
+    const uint64_t now = system_clock().now_ns();
+    const uint64_t share = deadline_ns > now ? (deadline_ns - now) / left : 0;
+    connected = connect_to(list[list.size() - left], now + share);
+  }
+  return connected;
+}
+
 Result<int> http_post(const FleetAddress& to, std::string_view json, uint64_t most_ns) {
   const uint64_t deadline_ns = system_clock().now_ns() + most_ns;
-  const UniqueFd socket = TRY(connect_to(to.at, deadline_ns));
+  std::vector<ListenAddress> list{to.at};
+  if (!to.name.empty()) list = TRY(look_up_name(to.name, to.at.port, deadline_ns));
+  const UniqueFd socket = TRY(connect_to_any(list, deadline_ns));
   const std::string request = fmt::format(
       "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: outlived/{}\r\nContent-Type: "
       "application/json\r\n"

@@ -20,15 +20,19 @@ MachineChoice MachineChoice::make(const std::string& kind, const AwaitedState& a
     choice.text = "kernel";
     return choice;
   }
-  const int code = device.error().code;
-  const std::vector<std::string> log = machine::liveupdate_log();
-  std::string why = machine::device_refusal(device.error(), log);
+  return without(kind, awaited, device.error(), machine::liveupdate_log());
+}
+
+MachineChoice MachineChoice::without(const std::string& kind, const AwaitedState& awaited,
+                                     const Error& error, const std::vector<std::string>& log) {
+  MachineChoice choice;
+  std::string why = machine::device_refusal(error, log);
   if (awaited.is_due()) why += "; " + awaited.text();
   choice.text = "process: " + why;
-  if (kind == "kernel" || awaited.is_due() || code == EIO ||
-      machine::gave_up_early(device.error(), log)) {
+  if (kind == "kernel" || awaited.is_due() || error.code == EIO ||
+      machine::gave_up_early(error, log)) {
     choice.refused = why;
-  } else if (code == EBUSY) {
+  } else if (error.code == EBUSY) {
     log_warning("[machine] kind = auto: {}", why);
   } else {
     log_debug("[machine] kind = auto: {}", why);

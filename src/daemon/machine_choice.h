@@ -10,6 +10,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "daemon/awaited_state.h"
@@ -21,6 +22,9 @@ struct MachineChoice {
   // Before the first clone.
   static MachineChoice make(const std::string& kind, const AwaitedState& awaited,
                             const machine::Control& control);
+  // Where it can't be opened: `error` is open_liveupdate()'s, `log` what liveupdate_log() says.
+  static MachineChoice without(const std::string& kind, const AwaitedState& awaited,
+                               const Error& error, const std::vector<std::string>& log);
   // Of a binary that takes over: the device of the one before.
   static MachineChoice inherit(const machine::Control& control);
 

@@ -31,6 +31,24 @@ TEST(Timeline, BarsPointsAndNames) {
   EXPECT_EQ(entries[4].end_ns, 18u);
 }
 
+TEST(Timeline, ABarIsOpenUntilItsLastOneEnds) {
+  kho::TestArena t = kho::TestArena::make(1 << 20);
+  Timeline line(*t, Timeline::make(*t, 7).take().value);
+  EXPECT_FALSE(line.is_open("outlive kexec", "write"));
+  line.point("outlive kexec", "write", 10);
+  EXPECT_FALSE(line.is_open("outlive kexec", "write")) << "a point";
+  line.begin("outlive kexec", "write", 11);
+  line.begin("outlive kexec", "write", 12);
+  EXPECT_TRUE(line.is_open("outlive kexec", "write"));
+  EXPECT_FALSE(line.is_open("outlive kexec", "load")) << "another step";
+  EXPECT_FALSE(line.is_open("outlived", "write")) << "somebody else's";
+  line.end("outlive kexec", "write", 13);
+  EXPECT_TRUE(line.is_open("outlive kexec", "write")) << "the older one";
+  line.end("outlive kexec", "write", 14);
+  EXPECT_FALSE(line.is_open("outlive kexec", "write"));
+  EXPECT_FALSE(Timeline().is_open("outlive kexec", "write"));
+}
+
 TEST(Timeline, FullPageCountsWhatIsLost) {
   kho::TestArena t = kho::TestArena::make(1 << 20);
   Timeline line(*t, Timeline::make(*t, 7).take().value);

@@ -1,8 +1,9 @@
 """A refusal of inherited state is reported over HTTP, before anything is done about it: until somebody takes it,
-and the policy waits for one try at most. With `fresh`, beside the new start."""
+and the policy waits for one try at most. With `fresh`, beside the new start. The address may be a name."""
 
 import json
 import os
+import re
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,10 +40,10 @@ class Fleet:
         self.server.server_close()
 
 
-def config(port, policy, try_ms=LONG):
+def config(port, policy, try_ms=LONG, host="127.0.0.1", most_ms=LONG):
     return (f'[liveupdate]\non-incoming-failure = "{policy[0]}"\n{policy[1]}'
-            f'[fleet]\nreport = "http://127.0.0.1:{port}/refused?x=1"\n'
-            f'report-timeout-ms = {LONG}\ntry-timeout-ms = {try_ms}\n')
+            f'[fleet]\nreport = "http://{host}:{port}/refused?x=1"\n'
+            f'report-timeout-ms = {most_ms}\ntry-timeout-ms = {try_ms}\n')
 
 
 def rebooting(world, name):
@@ -124,6 +125,29 @@ def nobody_answers(world):
         end(one, peer)
 
 
+def by_name(world):
+    """Each of its addresses is tried: nobody listens at the IPv6 one."""
+    fleet = Fleet(0, [200])
+    one, peer = refuse(world, "name", config(fleet.port, ("hold", ""), host="localhost"))
+    wait_for("the report to be taken", lambda: "is reported to localhost" in one.log())
+    is_report(fleet.got[0], "hold")
+    end(one, peer)
+    fleet.close()
+
+
+def name_of_nobody(world):
+    """A try like any: no such name, or no DNS server that answers."""
+    marker, policy = rebooting(world, "nobody")
+    one, peer = refuse(world, "nobody", config(80, policy, try_ms=1000, host="nobody.invalid", most_ms=3000))
+    wait_for("the reboot command", lambda: os.path.exists(marker))
+    wait_for("its end", lambda: "the refusal is not reported" in one.log())
+    lines = [line for line in one.log().splitlines() if "'nobody.invalid': " in line]
+    equal(len(lines), 2, f"what the log says: {one.log()}")
+    contains(lines[0], "; trying again", "after the first try")
+    check(int(re.search(r"(\d+) tries", lines[1]).group(1)) > 1, f"it was tried again: {lines[1]}")
+    end(one, peer)
+
+
 def beside_a_fresh_start(world):
     fleet = Fleet(0, [200])
     one, peer = refuse(world, "fresh", config(fleet.port, ("fresh", "")))
@@ -141,6 +165,8 @@ def test(world):
     before_the_policy(world)
     nobody_listens(world)
     nobody_answers(world)
+    by_name(world)
+    name_of_nobody(world)
     beside_a_fresh_start(world)
 
 
