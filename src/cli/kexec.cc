@@ -15,7 +15,7 @@
 
 #include <algorithm>
 #include <memory>
-#include <set>
+#include <unordered_set>
 
 #include "abi/timeline.h"
 #include "base/clock.h"
@@ -47,7 +47,7 @@ struct KexecOptions {
   std::string policy = "fail";
 };
 
-constexpr timespec kPause{0, 5'000'000};            // between two questions
+constexpr timespec kPause{0, 5'000'000};            // before it is asked again
 constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
 constexpr size_t kMostBars = 16;                    // of sessions, in the timeline
 constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
@@ -253,10 +253,9 @@ class Kexec {
     const UniqueFd arena = TRY(arena_of(frozen));
     steps_.begin(abi::kTimelineWrite);
     const KexecImage image = TRY(KexecImage::copy_of(arena));
-    KexecPlan late = read_kexec_plan(image);
-    std::set<uint64_t> known;
+    std::unordered_set<uint64_t> known;
     for (const KexecFile& file : plan_.files) known.insert(file.id);
-    std::erase_if(late.files, [&known](const auto& file) { return known.contains(file.id); });
+    KexecPlan late = read_kexec_plan(image, known);
     TRY(open_files(late, pid_));
     for (const KexecFile& file : late.files) {
       // A service preserves its connections when it is asked to prepare.

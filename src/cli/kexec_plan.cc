@@ -14,12 +14,13 @@
 
 namespace outlive::cli {
 
-KexecPlan read_kexec_plan(const KexecImage& image) {
+KexecPlan read_kexec_plan(const KexecImage& image, const std::unordered_set<uint64_t>& known) {
   luo::Records& records = image.records();
   KexecPlan plan;
   plan.image_bytes = image.bytes();
   std::vector<std::pair<uint64_t, KexecFile>> files;  // by order
   records.for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
+    if (known.contains(slot.header.id)) return;
     const auto* session = records.find<abi::SessionSlot>(slot.session);
     if (session == nullptr || slot.fd < 0) return;
     KexecFile file;

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -39,7 +40,8 @@ struct KexecPlan {
   uint64_t image_bytes = 0;         // of the arena that are in use
 };
 
-KexecPlan read_kexec_plan(const KexecImage& image);
+// Without the files of these records.
+KexecPlan read_kexec_plan(const KexecImage& image, const std::unordered_set<uint64_t>& known = {});
 // Fetches them from the process, and learns how each would cross.
 Status open_files(KexecPlan& plan, pid_t pid);
 // "3 files in 2 sessions": what is to cross.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "compat/kernel_files.h"
+#include "files/classify.h"
 
 namespace outlive::compat {
 namespace {
@@ -36,6 +37,7 @@ luo::Context KernelCore::context() {
   made.names_are_bytes = true;
   made.classify = classify_as_kernel;
   made.classify_to_preserve = classify_as_kernel;
+  made.identify = files::identify;
   made.release = close_held;
   return made;
 }

@@ -120,6 +120,7 @@ void ControlServer::ready(int number, uint32_t events) {
 
 // One call of each, users in turns; what else a client has sent already is for a turn of its own.
 void ControlServer::serve_some() {
+  if (kexec_waits_) kexec_moved();
   if (ready_.empty()) return;
   const uint64_t begun = parts_.now();
   while (const auto key = ready_.next()) {
@@ -218,6 +219,7 @@ bool ControlServer::carry_out(Client& client, std::string_view text) {
   // What it started may have answered already, through the observer.
   const auto found = clients_.find(number);
   if (found == clients_.end() || found->second.in_work == 0) return false;
+  if (found->second.waiting.what == Waiting::For::kKexec) kexec_waits_ = true;
   if (!answer) return false;
   reply(found->second, call->oneway ? "" : answer->text, true);
   return clients_.contains(number);
@@ -316,6 +318,16 @@ void ControlServer::self_update_changed() {
   pump([&](Client& client) -> std::optional<Answer> {
     if (client.waiting.what != Waiting::For::kSelfUpdate) return std::nullopt;
     return methods_.self_update_news(client.waiting);
+  });
+}
+
+void ControlServer::kexec_moved() {
+  kexec_waits_ = false;
+  pump([&](Client& client) -> std::optional<Answer> {
+    if (client.waiting.what != Waiting::For::kKexec) return std::nullopt;
+    std::optional<Answer> answer = methods_.kexec_news(client.waiting);
+    if (!answer) kexec_waits_ = true;
+    return answer;
   });
 }
 

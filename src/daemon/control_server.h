@@ -8,7 +8,8 @@
 // Too many:     whoever is no operator (root, or the user that outlived runs as) is refused; for an
 //               operator the connection that has been idle for the longest makes room. So one can
 //               always get through, and what a call is being carried out for is never cut off.
-// Waiting:      Run, Update, Rollback and Stop answer when it is over; meanwhile their call stays
+// Waiting:      Run, Update, Rollback, Stop and Kexec answer when it is over; meanwhile their call
+// stays
 //               unconsumed and nothing waits in here.
 // Threads: one.
 #pragma once
@@ -64,6 +65,7 @@ class ControlServer {
   void service_gone(uint64_t service);
   void update_progress(const abi::UpdateSlot& update);
   void update_over(const abi::UpdateSlot& update);
+  void kexec_moved();
   void pump(const std::function<std::optional<Answer>(Client&)>& news);
 
   Parts& parts_;
@@ -76,6 +78,7 @@ class ControlServer {
   std::unordered_map<int, Client> clients_;
   std::unique_ptr<char[]> buffer_;  // of one call
   uint64_t uses_ = 0;
+  bool kexec_waits_ = false;  // somebody, for the services
 };
 
 }  // namespace outlive::daemon

@@ -15,6 +15,7 @@ Result<std::unique_ptr<ImageCore>> ImageCore::attach(BorrowedFd copy) {
   context.clock = &system_clock();
   context.classify = files::classify;
   context.classify_to_preserve = files::classify_to_preserve;
+  context.identify = files::identify;
   context.release = [](BorrowedFd) {};
   image->core_ = TRY(luo::Core::attach(*image->arena_, context, image->host_));
   return image;

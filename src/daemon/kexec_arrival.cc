@@ -17,6 +17,7 @@
 #include "daemon/image_core.h"
 #include "daemon/kernel_store.h"
 #include "daemon/new_table.h"
+#include "files/classify.h"
 #include "kho/image_copy.h"
 #include "machine/kernel/carry.h"
 #include "machine/kernel/device_refusal.h"
@@ -27,6 +28,7 @@ namespace outlive::daemon {
 namespace {
 
 constexpr abi::ProcessWords kNoProcess{0, -1, 0, 0, -1, -1};
+constexpr size_t kWordsOfAFile = 3;  // of its record, that are set
 
 // As large as the arena was: what came is its beginning.
 Result<UniqueFd> whole_arena(const machine::Arrival& arrival) {
@@ -90,25 +92,15 @@ class Settling {
   void files() {
     std::vector<abi::FileSlot*> slots;
     records_.for_each<abi::FileSlot>([&](abi::FileSlot& slot) { slots.push_back(&slot); });
-    for (abi::FileSlot* slot : slots) {
-      control_.beat(system_clock().now_ns());
-      Result<UniqueFd> file = one(*slot);
+    // In few changes: nobody sees these records before all of them are true.
+    for (size_t done = 0; done < slots.size();) {
       luo::Change change(records_);
-      if (file) {
-        const int number = file->release();
-        open_.push_back(number);
-        change.set(slot->fd, int64_t{number});
-      } else {
-        const luo::Session* session = core_.sessions().at(slot->session);
-        log_error("session '{}' token {:#x}: lost over the kexec: {}",
-                  session != nullptr ? session->name : "?", slot->token, file.error().text());
-        change.set(slot->fd, int64_t{-1});
-        change.set(slot->failed, uint64_t{EIO});
-        ++lost_;
+      for (; done < slots.size() && change.room() >= kWordsOfAFile; ++done) {
+        control_.beat(system_clock().now_ns());
+        take(change, *slots[done]);
+        FAULT_POINT("daemon.arrival.file");
       }
       change.commit();
-      if (file) identify(*slot);
-      FAULT_POINT("daemon.arrival.file");
     }
     std::vector<luo::Session*> direct;
     core_.sessions().for_each([&](luo::Session& session) {
@@ -147,11 +139,34 @@ class Settling {
   size_t lost() const { return lost_; }
 
  private:
-  Result<UniqueFd> one(const abi::FileSlot& slot) {
+  void take(luo::Change& change, abi::FileSlot& slot) {
+    luo::FileIdentity identity;
+    Result<UniqueFd> file = one(slot, identity);
+    if (file) {
+      const int number = file->release();
+      open_.push_back(number);
+      change.set(slot.fd, int64_t{number});
+      if (slot.device == 0) return;
+      change.set(slot.device, identity.device);  // it is another inode now
+      change.set(slot.inode, identity.inode);
+      return;
+    }
+    const luo::Session* session = core_.sessions().at(slot.session);
+    log_error("session '{}' token {:#x}: lost over the kexec: {}",
+              session != nullptr ? session->name : "?", slot.token, file.error().text());
+    change.set(slot.fd, int64_t{-1});
+    change.set(slot.failed, uint64_t{EIO});
+    ++lost_;
+  }
+
+  Result<UniqueFd> one(const abi::FileSlot& slot, luo::FileIdentity& identity) {
     const auto* session = records_.find<abi::SessionSlot>(slot.session);
     if (session == nullptr) return fail(EUCLEAN, "its session is no record");
     UniqueFd file = TRY(arrival_.file(slot.header.id));
-    TRY(machine::restore_facts(arrival_.files().at(slot.header.id), file));
+    const struct statx now =
+        TRY(sys::statx_cached(file, STATX_INO | STATX_UID | STATX_GID | STATX_MODE));
+    identity = files::identity_of(now);
+    TRY(machine::restore_facts(arrival_.files().at(slot.header.id), now, file));
     TRY(sys::set_cloexec(file, false));
     return file;
   }
@@ -175,17 +190,6 @@ class Settling {
     open_.push_back(kernel->release());
     FAULT_POINT("daemon.arrival.direct");
     return {};
-  }
-
-  // It is another inode now.
-  void identify(abi::FileSlot& slot) {
-    if (slot.device == 0) return;
-    const auto facts = core_.context().classify_to_preserve(BorrowedFd(static_cast<int>(slot.fd)));
-    if (!facts) return;  // the worker's attach says so
-    luo::Change change(records_);
-    change.set(slot.device, facts->device);
-    change.set(slot.inode, facts->inode);
-    change.commit();
   }
 
   luo::Core& core_;

@@ -35,7 +35,15 @@ struct Answer {
 
 // What a call waits for; addresses of slots.
 struct Waiting {
-  enum class For { kNothing, kRun, kUpdate, kSelfUpdate, kStop, kStopAll } what = For::kNothing;
+  enum class For {
+    kNothing,
+    kRun,
+    kUpdate,
+    kSelfUpdate,
+    kStop,
+    kStopAll,
+    kKexec
+  } what = For::kNothing;
   BorrowedFd connection;  // the caller's
   uint64_t service = 0;
   uint64_t update = 0;
@@ -60,6 +68,7 @@ class Methods {
   std::optional<Answer> update_news(const Waiting& waiting, const abi::UpdateSlot& update,
                                     bool over);
   std::optional<Answer> self_update_news(const Waiting& waiting);
+  std::optional<Answer> kexec_news(const Waiting& waiting);
   // The service has become free: begins the update that waits for that.
   std::optional<Answer> begin_update(Waiting& waiting);
 
@@ -84,6 +93,7 @@ class Methods {
   Result<std::optional<Json>> list_updates(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> reboot(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> kexec(const luo::Caller&, const Json&, Waiting&);
+  Result<Json> kexec_told(const std::vector<abi::UpdateSlot*>& list, bool frozen, bool copied);
   Result<std::optional<Json>> end_session(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> timeline(const luo::Caller&, const Json&, Waiting&);
   Result<std::optional<Json>> log(const luo::Caller&, const Json&, Waiting&);

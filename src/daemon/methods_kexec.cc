@@ -20,6 +20,22 @@ using wire::Json;
 namespace {
 // Beyond it the update is cancelled by the deadline of its step: whoever asked is gone.
 constexpr uint64_t kPauseNs = 30'000'000'000;
+
+bool is_at(const abi::UpdateSlot* update, abi::UpdateStep step) {
+  return update->step == static_cast<uint64_t>(step);
+}
+
+bool all_frozen(const std::vector<abi::UpdateSlot*>& list) {
+  return std::ranges::all_of(
+      list, [](const auto* update) { return is_at(update, abi::UpdateStep::kOffer); });
+}
+
+// Somebody is still to answer.
+bool goes_on(const std::vector<abi::UpdateSlot*>& list) {
+  return !all_frozen(list) && std::ranges::none_of(list, [](const auto* update) {
+    return is_at(update, abi::UpdateStep::kCancelled);
+  });
+}
 }  // namespace
 
 Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json& parameters,
@@ -35,44 +51,63 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   if (parts_.host_update->under_way()) return fail(EBUSY, "an update of the host is going on");
   luo::Updates& updates = parts_.core.updates();
   std::vector<abi::UpdateSlot*> list = updates.all_of_request(request.words);
+  if (action != "check") saved_.reset();
   bool frozen = false;
   if (action == "begin" || action == "check") {
     luo::Updates::HostOptions options{.scope = luo::Scope::kKernel};
     std::ranges::copy(request.words, options.request_id);
     if (list.empty() && action == "begin") list = TRY(updates.begin_host(options));
-    frozen = std::ranges::all_of(list, [](const abi::UpdateSlot* update) {
-      return update->step == static_cast<uint64_t>(abi::UpdateStep::kOffer);
-    });
+    frozen = all_frozen(list);
+    if (action == "begin" && goes_on(list)) {
+      waiting.what = Waiting::For::kKexec;
+      waiting.request = request;
+      return std::optional<Json>();
+    }
     // A worker that came after the one that was told to pause serves.
     if (action == "check") frozen = frozen && device_.is_paused();
-    if (frozen) device_.pause_until(parts_.now() + kPauseNs);
     if (frozen && action == "check") {
       begin_reboot_hold(parts_.control, waiting.connection, parts_.now() + kPauseNs);
     }
   } else if (action == "cancel") {
     // A worker that came meanwhile has cancelled it itself.
-    const bool goes_on =
-        !list.empty() && list.front()->step != static_cast<uint64_t>(abi::UpdateStep::kCancelled);
-    if (goes_on) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
+    const bool is_there = !list.empty() && !is_at(list.front(), abi::UpdateStep::kCancelled);
+    if (is_there) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
     device_.pause_until(0);
     end_reboot_hold(parts_.control);
   } else if (action != "look") {
     return wire::bad_param("action", "look, begin, check or cancel is expected");
   }
-  if (action != "check") saved_.reset();
-  if (action == "look" || (action == "begin" && frozen)) {
+  const bool copied = action == "look" || (action == "begin" && frozen);
+  Json told = TRY(kexec_told(list, frozen, copied));
+  return std::optional(std::move(told));
+}
+
+// Each turn, while somebody waits: once all are frozen, or it was cancelled.
+std::optional<Answer> Methods::kexec_news(const Waiting& waiting) {
+  const auto list = parts_.core.updates().all_of_request(waiting.request.words);
+  if (goes_on(list)) return std::nullopt;
+  const bool frozen = all_frozen(list);
+  const Result<Json> told = kexec_told(list, frozen, frozen);
+  return Answer{told ? wire::reply_text(*told) : wire::error_text(told.error()), true};
+}
+
+// `copied`: with a copy of the arena as it is. Once all are frozen, no request is read.
+Result<Json> Methods::kexec_told(const std::vector<abi::UpdateSlot*>& list, bool frozen,
+                                 bool copied) {
+  if (frozen) device_.pause_until(parts_.now() + kPauseNs);
+  if (copied) {
     saved_ = TRY(kho::private_copy(parts_.arena.file()));
     TRY(sys::add_seals(saved_, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
   }
   Json services = Json::array();
   for (const abi::UpdateSlot* update : list) services.push_back(update_summary(*update));
-  return std::optional(Json{{"frozen", frozen},
-                            {"pid", ::getpid()},
-                            {"liveupdate_fd", device},
-                            // Below 0 where the clock was never set.
-                            {"steady_offset_ns", static_cast<int64_t>(steady_offset_ns())},
-                            {"arena_fd", saved_.valid() ? Json(saved_.get()) : Json()},
-                            {"services", std::move(services)}});
+  return Json{{"frozen", frozen},
+              {"pid", ::getpid()},
+              {"liveupdate_fd", machine::load_word(parts_.control.block().liveupdate_fd)},
+              // Below 0 where the clock was never set.
+              {"steady_offset_ns", static_cast<int64_t>(steady_offset_ns())},
+              {"arena_fd", saved_.valid() ? Json(saved_.get()) : Json()},
+              {"services", std::move(services)}};
 }
 
 }  // namespace outlive::daemon

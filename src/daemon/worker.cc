@@ -132,6 +132,7 @@ Status Worker::attach() {
   context.limits_by_uid = input_.config.limits_by_uid();
   for (const luo::Grant& grant : input_.config.grants) context.grants.add(grant);
   context.classify = files::classify;
+  context.identify = files::identify;
   context.classify_to_preserve = [this](BorrowedFd fd) -> Result<luo::FileFacts> {
     auto facts = TRY(files::classify_to_preserve(fd));
     if (device_ != nullptr && device_->is_ours(fd, facts)) {
@@ -216,6 +217,7 @@ void Worker::enter_table() {
 // Closes what no record names; accepted connections of ours are found_ and become new clients.
 Result<std::vector<UniqueFd>> Worker::take_table() {
   std::vector<BorrowedFd> named = core_->named_fds();
+  const std::vector<BorrowedFd> verified = core_->files().open_fds();
   for (const BorrowedFd fd : control_.held_fds()) named.push_back(fd);
   for (const BorrowedFd fd : input_.fds()) named.push_back(fd);
   std::sort(named.begin(), named.end());
@@ -229,7 +231,7 @@ Result<std::vector<UniqueFd>> Worker::take_table() {
     return true;
   };
   if (mutant("orphan-not-closed")) return found;
-  const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt));
+  const auto count = TRY(machine::close_orphans(named, BorrowedFd(3), adopt, verified));
   const size_t orphans = count.adopted + count.closed - found.size();
   ledger_->add(0, 0, orphans);
   corrected_.fds = orphans;

@@ -1,5 +1,7 @@
 #include "files/classify.h"
 
+#include <sys/sysmacros.h>
+
 #include "base/sys.h"
 #include "files/memfd/memfd_device.h"
 #include "files/node.h"
@@ -65,6 +67,15 @@ Result<luo::FileFacts> classify_to_preserve(BorrowedFd fd) {
     facts.kind = luo::FileKind::kFifo;
   }
   return facts;
+}
+
+Result<luo::FileIdentity> identify(BorrowedFd fd) {
+  const struct statx stat = TRY(sys::statx_cached(fd, STATX_INO));
+  return identity_of(stat);
+}
+
+luo::FileIdentity identity_of(const struct statx& stat) {
+  return {makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino};
 }
 
 }  // namespace outlive::files

@@ -3,6 +3,8 @@
 // socket whose lock its owner holds for ever.
 #pragma once
 
+#include <sys/stat.h>
+
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "luo/file_handler.h"
@@ -20,5 +22,10 @@ Result<luo::FileFacts> classify(BorrowedFd fd);
 // is exact for memfds, regular files and directories; a Unix socket is kUnixConnection, any other
 // socket kOtherSocket, everything else kOther or kFifo. `detail` is empty.
 Result<luo::FileFacts> classify_to_preserve(BorrowedFd fd);
+
+// The `device` and `inode` that it tells, in one call.
+Result<luo::FileIdentity> identify(BorrowedFd fd);
+// The same of what has been asked for already, with STATX_INO.
+luo::FileIdentity identity_of(const struct statx& stat);
 
 }  // namespace outlive::files

@@ -70,6 +70,8 @@ TEST(ClassifyToPreserveTest, ChoosesAsClassifyDoes) {
     ASSERT_EQ(handler, chosen(all)) << file.what << " " << all.detail;
     EXPECT_EQ(handler->exclusive(*facts), handler->exclusive(all)) << file.what;
     EXPECT_EQ(facts->device, all.device) << file.what;
+    EXPECT_EQ(identify(file.fd).take(), (luo::FileIdentity{facts->device, facts->inode}))
+        << file.what;
     EXPECT_EQ(all.inode == 0 ? 0 : facts->inode, all.inode) << file.what;
     const auto words = handler->preserve(file.fd, *facts);
     const auto expected = handler->preserve(file.fd, all);
@@ -85,6 +87,7 @@ TEST(ClassifyToPreserveTest, ChoosesAsClassifyDoes) {
 }
 
 TEST(ClassifyToPreserveTest, NotOpenIsEbadf) {
+  EXPECT_EQ(identify(BorrowedFd(1 << 20)).error().code, EBADF);
   const Result<FileFacts> facts = classify_to_preserve(BorrowedFd(1 << 20));
   ASSERT_FALSE(facts);
   EXPECT_EQ(facts.error().code, EBADF);

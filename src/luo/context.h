@@ -49,6 +49,8 @@ struct Context {
   // its handler, which is asked for by the thousand (no `detail`).
   std::function<Result<FileFacts>(BorrowedFd)> classify;
   std::function<Result<FileFacts>(BorrowedFd)> classify_to_preserve;
+  // Of these only `device` and `inode`: every worker asks it of every file that it takes up.
+  std::function<Result<FileIdentity>(BorrowedFd)> identify;
   // How long (ns) a session that nobody holds waits to be claimed; 0, or no function: for ever.
   std::function<uint64_t(const abi::SessionSlot&)> lease_ns;
   // Hears of every file's fd that a record names as of its commit, before anything is answered.

@@ -66,6 +66,14 @@ struct FileFacts {
   std::string detail;  // for people: "/memfd:name", "tcp 127.0.0.1:80", "anon_inode:[eventpoll]"
 };
 
+// Which file it is: of two that are open at the same time these are never the same, but for files
+// that share an inode (FileFacts.inode is 0 for those).
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
 // What a handler knows of one preserved file: the record's words.
 struct FileState {
   BorrowedFd fd;  // held in the shared table

@@ -41,6 +41,7 @@ int fault_of(const char* verb, const FileHandler& handler) {
 Status Files::load() {
   std::vector<abi::FileSlot*> lost;
   Status status;
+  identities_.reserve(context_.records->count(abi::PoolKind::kFile));
   context_.records->for_each<abi::FileSlot>([&](abi::FileSlot& slot) {
     const Session* session = sessions_.at(slot.session);
     if (session == nullptr) {
@@ -93,17 +94,29 @@ Status Files::verify() {
     if (slot.fd < 0 && slot.failed != 0) return;  // lost with the table before, and said so
     if (slot.fd < 0 || slot.fd > INT32_MAX) return wrong("is none");
     const BorrowedFd fd(static_cast<int>(slot.fd));
+    if (slot.device != 0 || slot.inode != 0) {
+      const Result<FileIdentity> found = context_.identify(fd);
+      if (!found) return wrong("is " + found.error().message);
+      if (*found != FileIdentity{slot.device, slot.inode}) return wrong("is another file");
+      return;
+    }
     const Result<FileFacts> facts = context_.classify_to_preserve(fd);
     if (!facts) return wrong("is " + facts.error().message);
-    const bool known = slot.device != 0 || slot.inode != 0;
-    if (known && (facts->device != slot.device || facts->inode != slot.inode)) {
-      return wrong("is another file");
-    }
-    if (!known && !handler_of(slot)->can_preserve(*facts)) {
+    if (!handler_of(slot)->can_preserve(*facts)) {
       return wrong(fmt::format("is no file for '{}'", handler_of(slot)->compatible()));
     }
   });
   return status;
+}
+
+std::vector<BorrowedFd> Files::open_fds() const {
+  std::vector<BorrowedFd> open;
+  open.reserve(context_.records->count(abi::PoolKind::kFile));
+  context_.records->for_each<abi::FileSlot>([&](const abi::FileSlot& slot) {
+    if (slot.fd >= 0) open.emplace_back(static_cast<int>(slot.fd));
+  });
+  std::ranges::sort(open);
+  return open;
 }
 
 // For the text of a refusal.

@@ -24,11 +24,7 @@ struct NewFile {
 };
 
 class Files {
-  struct Identity {
-    uint64_t device;
-    uint64_t inode;
-    bool operator==(const Identity&) const = default;
-  };
+  using Identity = FileIdentity;
   struct IdentityHash {
     size_t operator()(const Identity& i) const { return i.inode * 0x9e3779b97f4a7c15u ^ i.device; }
   };
@@ -43,6 +39,8 @@ class Files {
   // EUCLEAN. Looks at nothing that a client could change: a client must not be able to bring us to
   // refuse.
   Status verify();
+  // Of those that aren't lost, sorted: after verify() they are open.
+  std::vector<BorrowedFd> open_fds() const;
 
   class Preserving {
    public:

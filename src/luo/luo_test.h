@@ -161,6 +161,10 @@ struct LuoWorld {
     made.limits = limits;
     made.classify = [this](BorrowedFd fd) { return fds.classify(fd); };
     made.classify_to_preserve = made.classify;
+    made.identify = [this](BorrowedFd fd) -> Result<FileIdentity> {
+      const FileFacts facts = TRY(fds.classify(fd));
+      return FileIdentity{facts.device, facts.inode};
+    };
     made.release = [this](BorrowedFd fd) { fds.release(fd); };
     made.lease_ns = [this](const abi::SessionSlot&) { return lease_ns; };
     return made;

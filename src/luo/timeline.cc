@@ -69,6 +69,17 @@ void Timeline::point(std::string_view who, std::string_view what, uint64_t now_n
   end(begin(who, what, now_ns), now_ns);
 }
 
+uint64_t Timeline::bar_since_first(std::string_view what, std::string_view who,
+                                   std::string_view name, uint64_t now_ns) {
+  uint64_t first = UINT64_MAX;
+  for (const Entry& one : entries()) {
+    if (one.what == what) first = std::min(first, one.start_ns);
+  }
+  if (first == UINT64_MAX) return 0;
+  end(begin(who, name, first - added_ns_), now_ns);
+  return now_ns + added_ns_ - std::min(first, now_ns + added_ns_);
+}
+
 bool Timeline::is_open(std::string_view who, std::string_view what) const {
   const std::vector<Entry> all = entries();
   return std::ranges::any_of(

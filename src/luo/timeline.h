@@ -34,6 +34,10 @@ class Timeline {
   // Ends the newest open bar of this name.
   void end(std::string_view who, std::string_view what, uint64_t now_ns);
   void point(std::string_view who, std::string_view what, uint64_t now_ns);
+  // A bar that goes on since the first one of `what` of anybody, and ends now; how long it is. 0,
+  // and no bar: there was none.
+  uint64_t bar_since_first(std::string_view what, std::string_view who, std::string_view name,
+                           uint64_t now_ns);
   bool is_open(std::string_view who, std::string_view what) const;
   std::vector<Entry> entries() const;
   uint64_t lost() const { return valid() ? page_->lost : 0; }

@@ -49,6 +49,21 @@ TEST(Timeline, ABarIsOpenUntilItsLastOneEnds) {
   EXPECT_FALSE(Timeline().is_open("outlive kexec", "write"));
 }
 
+TEST(Timeline, ABarSinceTheFirstOne) {
+  kho::TestArena t = kho::TestArena::make(1 << 20);
+  Timeline line(*t, Timeline::make(*t, 7).take().value, 100);  // a clock that goes on over a kexec
+  EXPECT_EQ(line.bar_since_first("freeze", "outlived", "blackout", 9), 0u);
+  EXPECT_TRUE(line.entries().empty());
+  line.point("old", "prepare", 10);
+  line.point("handlers", "freeze", 13);
+  line.point("old", "freeze", 12);  // of another participant
+  EXPECT_EQ(line.bar_since_first("freeze", "outlived", "blackout", 40), 28u);
+  const Timeline::Entry bar = line.entries().back();
+  EXPECT_EQ(bar.what, "blackout");
+  EXPECT_EQ(bar.start_ns, 112u);
+  EXPECT_EQ(bar.end_ns, 140u);
+}
+
 TEST(Timeline, FullPageCountsWhatIsLost) {
   kho::TestArena t = kho::TestArena::make(1 << 20);
   Timeline line(*t, Timeline::make(*t, 7).take().value);

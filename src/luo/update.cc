@@ -195,6 +195,11 @@ void Updates::finish(Active& update) {
   update.timeline.end("successor", "finish", now());
   {
     Change change(*context_.records);
+    // Of the host: who was frozen has what it had, in its next start.
+    if (of_host(update)) {
+      change.set(update.slot->blackout_ns,
+                 update.timeline.bar_since_first("freeze", "outlived", "blackout", now()));
+    }
     switch_state(update, Event::kFinish, change);
     change.set(update.slot->step, static_cast<uint64_t>(UpdateStep::kFinish));
     change.commit();

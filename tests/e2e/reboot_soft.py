@@ -108,7 +108,8 @@ def everything(world):
     os.close(file)
     bars = world.json("timeline")["entries"]
     named = {(one["who"], one["what"]): one for one in bars}
-    for bar in (("outlived", "rehearsal"), ("old", "retire"), ("outlived", "replace")):
+    for bar in (("outlived", "rehearsal"), ("old", "retire"), ("outlived", "replace"),
+                ("outlived", "blackout")):
         check(bar in named and named[bar]["end_us"] is not None, f"{bar} is in the timeline: {bars}")
     check(named["outlived", "rehearsal"]["end_us"] <= named["old", "prepare"]["start_us"],
           "nobody is asked before the rehearsal is over")

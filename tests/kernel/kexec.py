@@ -52,8 +52,20 @@ def test(machine):
         check(counted(line) >= least, f"it counted on from {least}: {line}")
         least = counted(line) + 1
         wait_for("the update's end", lambda: status(machine)["state"] == "normal", seconds=120)
+        blackout(machine)
 
     refusals(machine)
+
+
+def blackout(machine):
+    """From the freeze on this kernel's predecessor to when the service has all again."""
+    told = json.loads(outlive(machine, "timeline", "--json").out)
+    bars = {(one["who"], one["what"]): one for one in told["entries"]}
+    begin, end = bars["outlived", "blackout"]["start_us"], bars["outlived", "blackout"]["end_us"]
+    equal((told["blackout_start_us"], told["blackout_end_us"]), (begin, end), "as the chart has it")
+    equal(begin, bars["old", "freeze"]["start_us"], "its begin")
+    check(bars["kernel", "kexec"]["end_us"] <= bars["outlived", "attach"]["end_us"] <= end, f"its end: {told}")
+    check(abs(told["blackout_us"] - (end - begin)) <= 1, f"how long it was: {told}")  # both are rounded
 
 
 def refusals(machine):

@@ -8,33 +8,42 @@ import signal
 
 from case import main
 from harness import check, contains, equal, wait_for
-from kexec_world import RUNTIME, begin, counted, cross, outlive, said, start, status
+from kexec_world import RUNTIME, counted, cross, launch_outlived, outlive, said, status
 from machine import Machine
 
 PAGE = "/tmp/page"
 SESSIONS = ("one", "two", "three")
-# Where, at which hit, so many times in a row. Of RETRIEVE_FD the first two are the image and the notes.
-POINTS = (("RETRIEVE_SESSION", 2, 1), ("RETRIEVE_FD", 4, 3), ("daemon.arrival.direct", 1, 2),
-          ("daemon.arrival.arena", 1, 1), ("FINISH", 2, 1))
+MANY = 100  # more files than share one session of the kernel's
+SERVICES = f"""[services.counter]
+command = ["/host/kernel-counter"]
+[services.many]
+command = ["/host/kernel-many", "{MANY}", "{MANY * 4096}"]
+"""
+# Where one worker after the other is killed: points and hits of each. Of RETRIEVE_FD the first two are the image and
+# the notes; of RETRIEVE_SESSION the first is outlived's own, then come two of files.
+FETCHING = (("RETRIEVE_SESSION", 2), ("RETRIEVE_SESSION", 2), ("RETRIEVE_FD", 4), ("RETRIEVE_FD", 1), ("RETRIEVE_FD", 80))
+SETTLING = (("daemon.arrival.direct", 1), ("daemon.arrival.direct", 1), ("daemon.arrival.arena", 1), ("FINISH", 2))
 
 
-def arm(machine, name, at, times, action):
-    machine.must("kernel-faults", "arm", PAGE, "worker", name, str(at), str(times), action)
-    return (f"OUTLIVE_FAULTS=@{PAGE}",)
+def arm(machine, name, at, action="stop", times=1, verb="arm"):
+    machine.must("kernel-faults", verb, PAGE, "worker", name, str(at), str(times), action)
 
 
-def fired(machine):
-    return int(machine.must("kernel-faults", "fired", PAGE))
+def launch(machine):
+    launch_outlived(machine, SERVICES, (f"OUTLIVE_FAULTS=@{PAGE}",))
 
 
-def killed_at(name, at, times, machine):
-    """As init: starts it; its worker is killed there."""
-    return start(machine, environment=arm(machine, name, at, times, "kill"))
+def killed_at(points, machine):
+    """As init: starts it. Its workers stop there, and are killed once the next one's point is set."""
+    arm(machine, *points[0])
+    launch(machine)
+    for point in points[1:]:
+        arm(machine, *point, verb="next")
 
 
-def keeper_killed(machine):
-    """The keeper dies while its worker is in the middle of it."""
-    begin(machine, environment=arm(machine, "RETRIEVE_FD", 5, 1, "stop"))
+def fetching(machine):
+    """At last the keeper dies while its worker is in the middle of it."""
+    killed_at((*FETCHING, ("RETRIEVE_FD", 5)), machine)
     wait_for("the worker to be in the middle of it", lambda: fired(machine) == 1, seconds=120)
     keeper = int(machine.read(f"{RUNTIME}/outlived.lock"))
     machine.signal(keeper, signal.SIGKILL)
@@ -43,9 +52,20 @@ def keeper_killed(machine):
     return told
 
 
+def settling(machine):
+    killed_at((*SETTLING, ("no point", 1)), machine)
+    return status(machine)
+
+
+def fired(machine):
+    return int(machine.must("kernel-faults", "fired", PAGE))
+
+
 def replaced(machine):
     """Its worker aborts until everything is held: another binary is the way out."""
-    start(machine, environment=arm(machine, "daemon.arrival.file", 1, 100, "abort"))
+    arm(machine, "daemon.arrival.file", 1, "abort", times=100)
+    launch(machine)
+    status(machine)
     contains(outlive(machine, "status").out, "died too often", "what it says")
     machine.must("kernel-faults", "disarm", PAGE)
     machine.must("outlive", "--runtime-dir", RUNTIME, "update", "outlived")
@@ -55,6 +75,10 @@ def replaced(machine):
 def session(machine, verb, name):
     machine.must("kernel-session", verb, name, f"text of {name}",
                  environment=(f"OUTLIVE_RUNTIME_DIR={RUNTIME}",))
+
+
+def many(machine, words):
+    wait_for(f"many to say '{words}'", lambda: words in outlive(machine, "log", "many").out, seconds=120)
 
 
 def direct(machine, *words):
@@ -77,8 +101,9 @@ def whole(machine, told, number, least):
     for name in SESSIONS:
         session(machine, "check", name)
     direct(machine, "find", "vm", "a guest's memory")
+    many(machine, f"adopted {MANY}, 0 differ")
     files = json.loads(outlive(machine, "list", "files", "--json").out)["files"]
-    equal((len(files), [one for one in files if one["failed"]]), (2 + len(SESSIONS), []), "files")
+    equal((len(files), [one for one in files if one["failed"]]), (2 + len(SESSIONS) + MANY, []), "files")
     wait_for("the update's end", lambda: status(machine)["state"] == "normal", seconds=120)
     found = outlive(machine, "fsck")
     equal(found.code, 0, f"fsck: {found.out}")
@@ -86,21 +111,20 @@ def whole(machine, told, number, least):
 
 
 def test(machine):
-    for program in ("outlive", "outlived", "kernel-counter", "kernel-session", "kernel-faults", "kernel-direct"):
+    for program in ("outlive", "outlived", "kernel-counter", "kernel-many", "kernel-session", "kernel-faults",
+                    "kernel-direct"):
         machine.offer(machine.program(program))
-    start(machine)
+    arm(machine, "no point", 1)
+    launch(machine)
+    status(machine)
     said(machine, "fresh")
+    many(machine, "fresh")
     for name in SESSIONS:
         session(machine, "save", name)
-    ways = [(one, functools.partial(killed_at, *one), one[2]) for one in POINTS]
-    ways += [("the keeper", keeper_killed, 1), ("until it holds", replaced, None)]
     least = 0
-    for number, (what, again, times) in enumerate(ways, 1):
+    for number, again in enumerate((fetching, settling, replaced), 1):
         hold_direct(machine, number)
-        told = cross(machine, again=again)
-        if times is not None:
-            equal(fired(machine), times, f"kills at {what}")
-        least = whole(machine, told, number, least)
+        least = whole(machine, cross(machine, again=again), number, least)
 
 
 main(test, functools.partial(Machine, life=900))

@@ -111,15 +111,19 @@ Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file) {
                         .group = 0};
 }
 
-Status restore_facts(const abi::CarryFile& facts, BorrowedFd file) {
-  const int flags = ::fcntl(file.get(), F_GETFL);
-  if (flags < 0) return fail_errno("F_GETFL");
+Status restore_facts(const abi::CarryFile& facts, const struct statx& now, BorrowedFd file) {
   const int wanted = static_cast<int>(facts.flags) & kKeptFlags;
-  if (::fcntl(file.get(), F_SETFL, (flags & ~kKeptFlags) | wanted) != 0) {
+  if (wanted != 0 && ::fcntl(file.get(), F_SETFL, O_RDWR | wanted) != 0) {
     return fail_errno("F_SETFL");
   }
-  if (::fchown(file.get(), facts.uid, facts.gid) != 0) return fail_errno("fchown");
-  if (::fchmod(file.get(), facts.mode & 07777) != 0) return fail_errno("fchmod");
+  const bool changes = facts.uid != now.stx_uid || facts.gid != now.stx_gid;
+  if (changes && ::fchown(file.get(), facts.uid, facts.gid) != 0) return fail_errno("fchown");
+  const uint32_t mode = facts.mode & 07777;
+  const bool lost = changes && (mode & (S_ISUID | S_ISGID)) != 0;  // by the change of the owner
+  if ((lost || mode != (now.stx_mode & 07777u)) && ::fchmod(file.get(), mode) != 0) {
+    return fail_errno("fchmod");
+  }
+  if (facts.seals == 0) return {};
   const int there = TRY(sys::get_seals(file));
   const int missing = static_cast<int>(facts.seals) & ~there;
   if (missing == 0) return {};

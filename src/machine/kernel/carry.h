@@ -8,6 +8,8 @@
 //               Nothing is preserved by write(): that is never done in the blackout.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <map>
 #include <optional>
 #include <set>
@@ -50,8 +52,9 @@ std::string kernel_session_name(uint64_t id);
 
 // What the kernel doesn't keep of an open file.
 Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
-// Puts it back.
-Status restore_facts(const abi::CarryFile& facts, BorrowedFd file);
+// Puts it back into a file that the kernel gave out: read-write, with no other flags. `now`: what
+// STATX_UID, STATX_GID and STATX_MODE say of it; what is so already isn't set again.
+Status restore_facts(const abi::CarryFile& facts, const struct statx& now, BorrowedFd file);
 
 // Everything is done by descriptors of the table, and can be done again by another process of it
 // where one was killed: the kernel gives out a session once, but the one that is open is found

@@ -78,14 +78,16 @@ Result<FdLimit> grow_fd_table(uint64_t wanted) {
   return result;
 }
 
-std::vector<BorrowedFd> list_open_fds() {
+std::vector<BorrowedFd> list_open_fds(std::span<const BorrowedFd> sure) {
   const size_t known = known_count();
   const int end = table_size();
   std::vector<BorrowedFd> open;
   open.reserve(known);
   // Numbers are handed out lowest first, so the search ends soon after the last open one.
   for (int number = 0; number < end && (known == 0 || open.size() < known); ++number) {
-    if (is_open(number)) open.push_back(BorrowedFd(number));
+    while (!sure.empty() && sure.front().get() < number) sure = sure.subspan(1);
+    const bool is_sure = !sure.empty() && sure.front().get() == number;
+    if (is_sure || is_open(number)) open.push_back(BorrowedFd(number));
   }
   return open;
 }
@@ -96,7 +98,8 @@ size_t count_open_fds() {
 }
 
 Result<OrphanCount> close_orphans(std::span<const BorrowedFd> named, BorrowedFd first,
-                                  const std::function<bool(BorrowedFd)>& adopt) {
+                                  const std::function<bool(BorrowedFd)>& adopt,
+                                  std::span<const BorrowedFd> sure) {
   OrphanCount count;
   // A run of orphans, closed by one call: over numbers that aren't open, but never over one that
   // is named or adopted.
@@ -108,7 +111,7 @@ Result<OrphanCount> close_orphans(std::span<const BorrowedFd> named, BorrowedFd 
     count.closed += std::exchange(run_length, 0);
     return sys::close_range(run_first, run_last, 0);
   };
-  for (const BorrowedFd fd : list_open_fds()) {
+  for (const BorrowedFd fd : list_open_fds(sure)) {
     if (fd < first) continue;
     const bool is_named = std::binary_search(named.begin(), named.end(), fd);
     const bool adopted = !is_named && adopt && adopt(fd);

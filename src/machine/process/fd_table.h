@@ -36,8 +36,9 @@ class RaisedFdLimit {
   uint64_t before_;
 };
 
-// Open fds of this process, lowest first. About 60 ns a number; opens nothing.
-std::vector<BorrowedFd> list_open_fds();
+// Open fds of this process, lowest first. About 60 ns a number; opens nothing. `sure` (sorted):
+// these are, and aren't asked for.
+std::vector<BorrowedFd> list_open_fds(std::span<const BorrowedFd> sure = {});
 // How many are open: at once on Linux 6.2 and later, else counted.
 size_t count_open_fds();
 
@@ -48,8 +49,9 @@ struct OrphanCount {
 // Closes every open fd from `first` on that is not in `named` (sorted) and that `adopt` doesn't
 // take (true: the callee owns it now). Others are closed by close_range over the gaps. Only while
 // no other process of the table opens anything: before WorkerState::kServing. What is closed here
-// may block as any close(2); at a worker's start nobody is served yet.
+// may block as any close(2); at a worker's start nobody is served yet. `sure`: as above.
 Result<OrphanCount> close_orphans(std::span<const BorrowedFd> named, BorrowedFd first,
-                                  const std::function<bool(BorrowedFd)>& adopt);
+                                  const std::function<bool(BorrowedFd)>& adopt,
+                                  std::span<const BorrowedFd> sure = {});
 
 }  // namespace outlive::machine
