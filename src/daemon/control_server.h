@@ -9,8 +9,7 @@
 //               operator the connection that has been idle for the longest makes room. So one can
 //               always get through, and what a call is being carried out for is never cut off.
 // Waiting:      Run, Update, Rollback, Stop and Kexec answer when it is over; meanwhile their call
-// stays
-//               unconsumed and nothing waits in here.
+//               stays unconsumed and nothing waits in here.
 // Threads: one.
 #pragma once
 
