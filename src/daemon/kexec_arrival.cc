@@ -205,16 +205,17 @@ void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t start
   const uint64_t to_steady = system_clock().steady_ns() - system_clock().now_ns();
   const uint64_t now = system_clock().steady_ns();
   const uint64_t last = arrival.written_steady_ns();
-  // Both clocks have steps of a second where the kernel has them from the RTC alone.
-  const uint64_t started = std::max(last, started_ns + to_steady);
+  const uint64_t boot = steady_offset_ns();  // the kernel's clocks began; not before `last`
+  const uint64_t started = started_ns + to_steady;
   core.records().for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
     luo::Timeline line(core.records().arena(), slot.timeline);
     if (!line.is_open(abi::kTimelineKexec, abi::kTimelineWrite)) return;
     line.end(abi::kTimelineKexec, abi::kTimelineWrite, last);
     line.point(abi::kTimelineKexec, "reboot(2)", last);
     line.end(line.begin("kernel", "kexec", last), started);
-    line.end(line.begin("outlived", "retrieve", started), std::max(started, now));
-    line.begin("outlived", "attach", std::max(started, now));
+    line.end(line.begin("kernel", "boot", boot), started);
+    line.end(line.begin("outlived", "retrieve", started), now);
+    line.begin("outlived", "attach", now);
   });
 }
 

@@ -9,6 +9,7 @@ other; the target is of real hardware.
 """
 
 import argparse
+import datetime
 import functools
 import json
 import re
@@ -40,31 +41,32 @@ def said(machine, words):
     return sum(words in line for line in outlive(machine, "log", "many").out.splitlines())
 
 
-def clock_ahead(machine):
-    """How far the machine's clock of the day is ahead of ours, in seconds."""
+def clocks(machine):
+    """How far the machine's clock of the day is ahead of ours, and when its kernel's own clock began by ours."""
     before = time.time()
-    theirs = int(machine.must("kernel-many", "clock")) / 1e9
-    return theirs - (before + time.time()) / 2
+    theirs, boottime = (int(word) / 1e9 for word in machine.must("kernel-many", "clock").split())
+    ours = (before + time.time()) / 2
+    return theirs - ours, ours - boottime
 
 
-def entries_after(machine):
-    """The timeline, once the service has all and nobody is waited for."""
+def timeline_after(machine):
+    """Once the service has all and nobody is waited for."""
     def serves():
         return said(machine, "adopted") and status(machine)["state"] == "normal"
     wait_for("the service to have adopted", serves, seconds=PATIENCE)
     log = outlive(machine, "log", "many").out
     check(", 0 differ" in log, f"the files have what they had: {log}")
     text = machine.must("outlive", "--runtime-dir", RUNTIME, "timeline", "--json")
-    return json.loads(text)["entries"]
+    return json.loads(text)
 
 
 def one_kexec(machine, again):
     """The times of one, in milliseconds."""
-    ahead = clock_ahead(machine)
+    ahead, _ = clocks(machine)
     cross(machine, again=again)
-    # A kernel has its clock from the RTC, which counts seconds; the timeline can't know how much was lost.
-    lost_ms = (ahead - clock_ahead(machine)) * 1000
-    entries = entries_after(machine)
+    _, began = clocks(machine)
+    timeline = timeline_after(machine)
+    entries = timeline["entries"]
 
     def bar(who, what):
         found = [one for one in entries if (one["who"], one["what"]) == (who, what)]
@@ -76,10 +78,15 @@ def one_kexec(machine, again):
         return end - begin
 
     command = "outlive kexec"
+    # A kernel has its clock from the RTC, which counts seconds: the timeline can't know what was before the kernel's
+    # own clock began. Our clock does. "started" is when the services' update began, by the machine's.
+    asked = min(one["start_us"] for one in entries if one["who"] not in (command, "kernel")) / 1000
+    started = datetime.datetime.fromisoformat(timeline["started"].replace("Z", "+00:00")).timestamp() - ahead
+    before_ms = (began - started) * 1000 - (bar(command, "reboot(2)")[0] - asked)
     frozen = min(one["start_us"] for one in entries if one["what"] == "freeze") / 1000
     preserves = [one for one in entries if one["who"] == command and one["what"].startswith("preserve")]
     return {"before": bar(command, "reboot(2)")[0] - frozen, "write": took(command, "write"),
-            "kernel": took("kernel", "kexec") + lost_ms, "retrieve": took("outlived", "retrieve"),
+            "kernel": before_ms + took("kernel", "boot"), "retrieve": took("outlived", "retrieve"),
             "attach": took("outlived", "attach"),
             "preserve": sum(one["end_us"] - one["start_us"] for one in preserves) / 1000}
 

@@ -63,6 +63,9 @@ def test(machine):
     write, kernel = bar(entries, by, "write"), bar(entries, "kernel", "kexec")
     check(frozen <= write[0] <= write[1] == kernel[0], f"write, then the kernel: {entries}")
     equal(bar(entries, by, "reboot(2)"), (kernel[0], kernel[0]), "reboot(2)")
+    boot = bar(entries, "kernel", "boot")  # the machine's clock counts seconds, a kernel's own doesn't
+    check(kernel[0] <= boot[0] < boot[1] == kernel[1], f"the boot, within the kernel's time: {entries}")
+    check(boot[1] - boot[0] < float(machine.read("/proc/uptime").split()[0]) * 1e6, f"the boot: {boot}")
     retrieve, attach = bar(entries, "outlived", "retrieve"), bar(entries, "outlived", "attach")
     check(kernel[1] == retrieve[0] and retrieve[1] == attach[0], f"kernel, retrieve, attach: {entries}")
     text = machine.must("outlive", "--runtime-dir", RUNTIME, "timeline")

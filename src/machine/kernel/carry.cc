@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/sys.h"
 #include "machine/kernel/open_sessions.h"
@@ -45,6 +47,10 @@ Status read_at(BorrowedFd file, std::span<std::byte> bytes, uint64_t at) {
 
 std::string group_name(uint64_t number) {
   return fmt::format("{}{}", abi::kCarryFilesPrefix, number);
+}
+
+uint64_t boottime_ns(const Clock& clock) {
+  return clock.steady_ns() - ::outlive::steady_offset_ns();
 }
 
 }  // namespace
@@ -216,14 +222,17 @@ Status Arrival::read_notes(BorrowedFd notes) {
   return {};
 }
 
+uint64_t time_over_kexec(uint64_t written_ns, uint64_t realtime_ns, uint64_t boottime_ns) {
+  const uint64_t gone = realtime_ns > written_ns ? realtime_ns - written_ns : 0;
+  return std::max(gone, boottime_ns);
+}
+
 uint64_t Arrival::gone_ns(const Clock& clock) const {
-  const uint64_t now = clock.realtime_ns();
-  return now > header_.written_ns ? now - header_.written_ns : 0;
+  return time_over_kexec(header_.written_ns, clock.realtime_ns(), boottime_ns(clock));
 }
 
 uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
-  const uint64_t boottime = clock.steady_ns() - ::outlive::steady_offset_ns();
-  return header_.steady_ns + gone_ns(clock) - boottime;
+  return header_.steady_ns + gone_ns(clock) - boottime_ns(clock);
 }
 
 BorrowedFd Arrival::own() const {

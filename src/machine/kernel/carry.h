@@ -56,6 +56,11 @@ Result<abi::CarryFile> facts_to_carry(uint64_t id, BorrowedFd file);
 // STATX_UID, STATX_GID and STATX_MODE say of it; what is so already isn't set again.
 Status restore_facts(const abi::CarryFile& facts, const struct statx& now, BorrowedFd file);
 
+// How much has gone by since `written_ns`, CLOCK_REALTIME of the kernel before: what this one's
+// says. That is from the machine's RTC, which counts whole seconds and needn't be right. But at
+// least what has gone by since this kernel's clocks began (CLOCK_BOOTTIME), which is exact.
+uint64_t time_over_kexec(uint64_t written_ns, uint64_t realtime_ns, uint64_t boottime_ns);
+
 // Everything is done by descriptors of the table, and can be done again by another process of it
 // where one was killed: the kernel gives out a session once, but the one that is open is found
 // again, and a file is given out as often as it is asked for.
@@ -75,8 +80,7 @@ class Arrival {
   uint64_t image_bytes() const { return header_.image_bytes; }  // that are in use
   // On outlived's steady clock: the last thing before reboot(2).
   uint64_t written_steady_ns() const { return header_.steady_ns; }
-  // Since the last thing before reboot(2); 0 where the clock has gone back, as one that is read
-  // from an RTC may.
+  // Since the last thing before reboot(2), as time_over_kexec() has it.
   uint64_t gone_ns(const Clock& clock) const;
   // What its steady clock adds to CLOCK_BOOTTIME of this kernel: it goes on with the realtime that
   // has gone by since.

@@ -1,6 +1,7 @@
 // A service with as many sessions as it is told, one memfd in each, and says on stdout what it
 // finds after an update: `many SESSIONS BYTES`, BYTES of all files together. All of their pages are
-// written. `many clock` says the machine's CLOCK_REALTIME in nanoseconds, and nothing else.
+// written. `many clock` says the machine's CLOCK_REALTIME and CLOCK_BOOTTIME in nanoseconds, and
+// nothing else.
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,10 +78,14 @@ struct Many : Participant {
   void committed(const Event&) override { client.adopt_all().expect("adopt"); }
 };
 
-int say_clock() {
+long now_of(clockid_t clock) {
   timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  printf("%ld\n", now.tv_sec * 1'000'000'000 + now.tv_nsec);
+  clock_gettime(clock, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+int say_clock() {
+  printf("%ld %ld\n", now_of(CLOCK_REALTIME), now_of(CLOCK_BOOTTIME));
   return 0;
 }
 
