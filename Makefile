@@ -109,7 +109,7 @@ bench-kernel:
 	@scripts/deps.sh build kernel
 	@tests/kernel/build-kernel.sh >/dev/null
 	@scripts/build.sh kernel_programs
-	@python3 -B tests/kernel/bench_kernel.py $(BUILD)/bin $(if $(QUICK),--quick)
+	@python3 -B tests/kernel/bench_kernel.py $(BUILD)/bin $(if $(QUICK),--quick) $(if $(INSTRUCTIONS),--count)
 
 build:
 	@scripts/deps.sh build

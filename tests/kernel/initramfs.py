@@ -24,9 +24,10 @@ def archive(entries):
     return b"".join(entry(number, *one) for number, one in enumerate(entries, 1))
 
 
-def pack(init):
-    """The bytes of an initramfs that has `init`, a static program, as PID 1."""
-    return archive([("dev", FOLDER, b""), ("init", PROGRAM, init)])
+def pack(init, programs=()):
+    """The bytes of an initramfs that has `init`, a static program, as PID 1, and (name, content) in /bin."""
+    return archive([("dev", FOLDER, b""), ("init", PROGRAM, init), ("bin", FOLDER, b""),
+                    *((f"bin/{name}", PROGRAM, content) for name, content in programs)])
 
 
 def tree(top):

@@ -110,7 +110,7 @@ def go(machine, program, *words):
 
 def cross(machine, *options, again=start, kernel="/host/kernel"):
     """Through the kexec, and outlived is started again, by `again`."""
-    go(machine, ("/host/outlive", "--runtime-dir", RUNTIME), "--kernel", kernel, *options)
+    go(machine, (f"{machine.home}/outlive", "--runtime-dir", RUNTIME), "--kernel", kernel, *options)
     return again(machine)
 
 

@@ -65,6 +65,7 @@ class Machine:
         self.more = more
         self.clock = clock
         self.forward = forward
+        self.home = "/host"  # where programs are, in there
         self.host = os.path.join(folder, "host")
         self.console = os.path.join(folder, "console.log")
         self.stage = 0
@@ -164,7 +165,7 @@ class Machine:
 
     def run(self, program, *arguments, timeout=PATIENCE, environment=()):
         # An absolute path stays one: a program that the machine has itself.
-        words = ("run", *environment, os.path.join("/host", program), *arguments)
+        words = ("run", *environment, os.path.join(self.home, program), *arguments)
         return Ran(words[1:], *self.request(words, timeout))
 
     def must(self, program, *arguments, timeout=PATIENCE, environment=()):
@@ -175,7 +176,7 @@ class Machine:
 
     def start(self, program, *arguments, output, environment=()):
         """Starts it, and goes on; what it says goes into a file in there."""
-        words = ("start", output, *environment, f"/host/{program}", *arguments)
+        words = ("start", output, *environment, os.path.join(self.home, program), *arguments)
         code, said = self.request(words, PATIENCE)
         equal((code, said), (0, ""), f"the start of {program}")
 
