@@ -389,7 +389,9 @@ void take_arrival(WorkerInput& input, machine::WorkerContext& context) {
 
 void forget_arrival(const WorkerInput& input, machine::Control& control) {
   machine::store_word(control.block().arrival, static_cast<uint64_t>(abi::ArrivalState::kNone));
-  KernelStore(input.fd_store, control).drop({});
+  KernelStore store(input.fd_store, control);
+  store.drop({});
+  static_cast<void>(store.settled());  // this process may be about to end
 }
 
 }  // namespace outlive::daemon

@@ -41,7 +41,8 @@ namespace outlive::daemon {
 // Before the worker is confined. Why it can't be read is `input.machine_refused` afterwards.
 // A binary that takes over commits first: what it retrieves can't be given back.
 void take_arrival(WorkerInput& input, machine::WorkerContext& context);
-// What came and was refused isn't to be asked for again, nor handed over again at the next start.
+// What came and was refused isn't to be asked for again, nor handed over again at the next start:
+// it goes on without, or an operator has ended it.
 void forget_arrival(const WorkerInput& input, machine::Control& control);
 
 }  // namespace outlive::daemon

@@ -1,6 +1,9 @@
 #include "daemon/stored_fds.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -68,6 +71,55 @@ TEST(StoredFds, MovesAnyWay) {
     for (size_t i = 0; i < 60 + random() % 140; ++i) moves.emplace_back(from[i], to[i]);
     expect_moved(moves);
   }
+}
+
+// In a process of its own, as descriptors are handed over from 3 on: memfds under these names. What
+// it answers is its exit code.
+template <typename Look>
+int given(const std::vector<std::string>& names, const Look& look) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    std::string text;
+    for (const std::string& name : names) text += (text.empty() ? "" : ":") + name;
+    ::close_range(3, ~0u, 0);
+    for (size_t i = 0; i < names.size(); ++i) {
+      static_cast<void>(sys::memfd_create("given", 0).take().release());
+    }
+    ::unsetenv("NOTIFY_SOCKET");
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    ::setenv("LISTEN_FDS", std::to_string(names.size()).c_str(), 1);
+    ::setenv("LISTEN_FDNAMES", text.c_str(), 1);
+    const Result<StoredFds> stored = StoredFds::take();
+    ::_exit(stored ? look(*stored) : 99);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
+}
+
+bool is_open(int number) {
+  return static_cast<bool>(sys::get_fd_flags(BorrowedFd(number)));
+}
+
+TEST(StoredFds, WithAnArenaWhatIsNoSessionOfTheKernelsIsClosed) {
+  EXPECT_EQ(given({"outlive-kernel-session", "o.20", "outlive-arena"},
+                  [](const StoredFds& stored) {
+                    if (!stored.kernel_sessions.empty()) return 1;
+                    if (!stored.arena.valid()) return 2;
+                    if (stored.placed != std::vector<int>{20} || !is_open(20)) return 3;
+                    return is_open(4) || is_open(5) ? 4 : 0;
+                  }),
+            0);
+}
+
+TEST(StoredFds, WithoutAnArenaAndWithoutSessionsOfTheKernelsAllIsClosed) {
+  EXPECT_EQ(given({"outlive-kernel-session", "o.20", "outlive-device"},
+                  [](const StoredFds& stored) {
+                    if (!stored.kernel_sessions.empty() || !stored.placed.empty()) return 1;
+                    if (stored.arena.valid() || stored.device_listener.valid()) return 2;
+                    return is_open(3) || is_open(4) || is_open(5) || is_open(20) ? 3 : 0;
+                  }),
+            0);
 }
 
 }  // namespace

@@ -453,8 +453,10 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
   if (!input.machine_refused.empty()) {
     log_error("The incoming tree failed to initialize properly, disabling live update: {}",
               input.machine_refused);
-    if (config.on_incoming_failure != "fresh") return hold_because(input.machine_refused, reboots);
+    const bool fresh = config.on_incoming_failure == "fresh";
+    const int code = fresh ? EXIT_SUCCESS : hold_because(input.machine_refused, reboots);
     forget_arrival(input, context.control);
+    if (!fresh) return code;
   }
   const EpochKept epoch(input.arena);
   auto worker = std::make_unique<Worker>(input, context);

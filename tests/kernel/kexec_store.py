@@ -1,6 +1,7 @@
 """All of outlived's processes die at once while it adopts what came through a kexec, at one step after the
 other, and a service manager that keeps descriptors starts it again each time. All is there afterwards, a
-client's direct session too, and the store has what it has always. Then without room in the store."""
+client's direct session too, and the store has what it has always. What somebody else has put there under the
+name of a session is refused. Then without room in the store."""
 
 import functools
 import json
@@ -46,6 +47,14 @@ def stopped(machine, number, what):
     equal(starts(machine), number, "starts")
 
 
+def keep(machine, what):
+    machine.must("kernel-manager", FOLDER, "keep", KERNEL, what)
+
+
+def kill(machine):
+    machine.signal(int(machine.read(f"{FOLDER}/pid")), signal.SIGUSR1)
+
+
 def killed_again_and_again(machine, points):
     """Each start dies as a whole at its point; the one after the last goes through."""
     arm(machine, 1, *points[0])
@@ -57,7 +66,9 @@ def killed_again_and_again(machine, points):
               f"the arena and the kernel's sessions are in the store at {point}: {names}")
         if number < len(points):
             arm(machine, number + 1, *points[number])
-        machine.signal(int(machine.read(f"{FOLDER}/pid")), signal.SIGUSR1)
+        if number == 1:
+            keep(machine, "memfd")
+        kill(machine)
     return status(machine)
 
 
@@ -84,7 +95,9 @@ def as_always(machine):
 
 def whole(machine, told, number):
     equal(told["live_update_number"], number, "the live update number")
-    contains(machine.read("/outlived.log"), "of an adoption that isn't over: it begins anew", "the log")
+    log = machine.read("/outlived.log")
+    contains(log, "of an adoption that isn't over: it begins anew", "the log")
+    contains(log, f"a descriptor named '{KERNEL}' is no session of outlived's in the kernel: /memfd:strange", "the log")
     contains(said(machine, "adopted at"), "16 bytes 'what was written', seals there, mode 640, owner 65534:65534, append 1, position 16", "the file")
     for name in SESSIONS:
         session(machine, "check", name)
@@ -95,6 +108,21 @@ def whole(machine, told, number):
     found = outlive(machine, "fsck")
     equal(found.code, 0, f"fsck: {found.out}")
     as_always(machine)
+
+
+def one_that_never_crossed(machine):
+    """A session that somebody has made for the next kexec is none that has come."""
+    keep(machine, "session")
+    wait_for("the store to have it", lambda: KERNEL in store(machine))
+    number = starts(machine)
+    kill(machine)
+    wait_for("the next start", lambda: starts(machine) == number + 1, seconds=120)
+    told = status(machine)
+    equal(told["refused"], None, "it is no refusal")
+    contains(machine.read("/outlived.log"), "was to cross a kexec that didn't come: given up", "the log")
+    as_always(machine)
+    for name in SESSIONS:
+        session(machine, "check", name)
 
 
 def without_room(machine):
@@ -118,6 +146,7 @@ def test(machine):
     hold_direct(machine, 1)
     whole(machine, cross(machine, again=functools.partial(killed_again_and_again, points=BEFORE + AFTER)), 1)
     hold_direct(machine, 2)
+    one_that_never_crossed(machine)
     told = cross(machine, again=without_room)
     equal(told["live_update_number"], 2, "the live update number")
     machine.must("kernel-direct", RUNTIME, "find", "vm", "a guest's memory")

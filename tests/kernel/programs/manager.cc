@@ -1,17 +1,19 @@
 // A service manager as far as outlived knows one, for a machine without: it starts the program,
 // keeps its descriptors (sd_notify(3), FDSTORE=1), and hands them over when it starts it again.
 //   manager FOLDER MOST PROGRAM [ARG...]     takes MOST descriptors
+//   manager FOLDER keep NAME memfd|session   somebody has something kept under that name: a
+//                                            session of the kernel's is any that a process has open
 // FOLDER/notify is its socket; FOLDER/store always says what is kept: a line for each name, in the
 // order of coming; FOLDER/starts how often the program was started, FOLDER/pid who that was.
 // SIGUSR1: all of the program's processes die at once, and it is started again. The N-th start has
 // the fault page FOLDER/page.N, if there is one (programs/faults.cc). As systemd's: an open file
 // that is there already is dropped, whatever its name; removal is by name; LISTEN_FDS start at 3.
-#include <dirent.h>
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -21,6 +23,7 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,13 +46,18 @@ bool same_file(BorrowedFd one, BorrowedFd other) {
   return syscall(SYS_kcmp, self, self, KCMP_FILE, one.get(), other.get()) == 0;
 }
 
+std::vector<pid_t> processes() {
+  std::vector<pid_t> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    if (const pid_t pid = atoi(entry.path().filename().c_str()); pid > 0) found.push_back(pid);
+  }
+  return found;
+}
+
 // Everybody's orphans are ours, so all but us and PID 1 and what it started are below us.
 std::vector<pid_t> descendants() {
   std::vector<std::pair<pid_t, pid_t>> all;  // pid, parent
-  DIR* proc = opendir("/proc");
-  while (const dirent* entry = readdir(proc)) {
-    const pid_t pid = atoi(entry->d_name);
-    if (pid <= 0) continue;
+  for (const pid_t pid : processes()) {
     const auto stat = sys::read_file(fmt::format("/proc/{}/stat", pid), 4096);
     const size_t end = stat ? stat->rfind(')') : std::string::npos;
     int parent = 0;
@@ -57,7 +65,6 @@ std::vector<pid_t> descendants() {
       all.emplace_back(pid, parent);
     }
   }
-  closedir(proc);
   std::vector<pid_t> found{getpid()};
   for (size_t i = 0; i < found.size(); ++i) {
     for (const auto& [pid, parent] : all) {
@@ -209,11 +216,53 @@ class Manager {
   int starts_ = 0;
 };
 
+Result<UniqueFd> find_session() {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  for (const pid_t pid : processes()) {
+    for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/fd", pid), error)) {
+      const auto link = sys::readlink(entry.path());
+      if (!link || !link->starts_with("anon_inode:[luo_session] ")) continue;
+      const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+      const int number = atoi(entry.path().filename().c_str());
+      UniqueFd found(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), number, 0)));
+      if (!found) return fail_errno("pidfd_getfd");
+      return found;
+    }
+  }
+  return fail(ENOENT, "nobody has a session of the kernel's open");
+}
+
+Status have_kept(const std::string& folder, const std::string& name, const std::string& what) {
+  Result<UniqueFd> made =
+      what == "session" ? find_session() : sys::memfd_create("strange", MFD_CLOEXEC);
+  const UniqueFd file = TRY(std::move(made));
+  const UniqueFd socket = TRY(sys::socket(AF_UNIX, SOCK_DGRAM));
+  sys::UnixAddress address = TRY(sys::unix_address(folder + "/notify"));
+  std::string text = fmt::format("FDSTORE=1\nFDNAME={}\n", name);
+  RightsRoom<1> room;
+  iovec part{text.data(), text.size()};
+  msghdr message{};
+  message.msg_name = &address.address;
+  message.msg_namelen = address.length;
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  const BorrowedFd borrowed = file;
+  put_rights({&borrowed, 1}, room.bytes, message);
+  TRY(sys::sendmsg(socket, message, MSG_NOSIGNAL));
+  return {};
+}
+
 }  // namespace
 }  // namespace outlive
 
 int main(int count, char** words) {
   if (count < 4) return EXIT_FAILURE;
+  if (count == 5 && strcmp(words[2], "keep") == 0) {
+    const outlive::Status kept = outlive::have_kept(words[1], words[3], words[4]);
+    if (!kept) dprintf(STDERR_FILENO, "manager: %s\n", kept.error().text().c_str());
+    return kept ? EXIT_SUCCESS : EXIT_FAILURE;
+  }
   const std::span<char*> all(words, static_cast<size_t>(count));
   outlive::Manager manager(words[1], strtoul(words[2], nullptr, 10), all.subspan(3));
   const outlive::Status done = manager.run();
