@@ -132,7 +132,7 @@ def unheard(world, manager, client):
         world.kill(worker)
         wait_for("the next worker", lambda: world.status()["pid_worker"] not in (0, worker))
         manager.buried.add(worker)
-    manager.drain()
+    expect_stored(world, manager)
     manager.kill(services=True)
     manager.start()
     client.check()
