@@ -232,7 +232,9 @@ uint64_t Arrival::gone_ns(const Clock& clock) const {
 }
 
 uint64_t Arrival::steady_offset_ns(const Clock& clock) const {
-  return header_.steady_ns + gone_ns(clock) - boottime_ns(clock);
+  const uint64_t boottime = boottime_ns(clock);  // once: what has gone by is not less
+  return header_.steady_ns + time_over_kexec(header_.written_ns, clock.realtime_ns(), boottime) -
+         boottime;
 }
 
 BorrowedFd Arrival::own() const {
