@@ -50,7 +50,7 @@ struct KexecOptions {
 constexpr timespec kPause{0, 5'000'000};            // before it is asked again
 constexpr uint64_t kMostFrozenNs = 20'000'000'000;  // outlived goes on after 30 s
 constexpr size_t kMostBars = 16;                    // of sessions, in the timeline
-constexpr uint64_t kRoomBytes = 8 << 20;            // for what is added until the freeze
+constexpr uint64_t kRoomBytes = 4 << 20;            // for what comes until the freeze: 27,000 files
 
 int64_t now_s() {
   return static_cast<int64_t>(system_clock().realtime_ns() / 1'000'000'000);
