@@ -146,6 +146,7 @@ Status Worker::attach() {
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
+  note_boot(core_->records(), input_.boot);
   enter_table();
   TRY(core_->files().verify());
   core_->updates().times = input_.config.times;
