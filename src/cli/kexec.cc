@@ -127,6 +127,9 @@ class Kexec {
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
     if (is_doubted()) return kExitWouldLose;
     for (const KexecFile& file : plan_.files) tell_if_lost(file);
+    for (const std::string& name : plan_.direct) {
+      if (systemd_) cli_.warn(fmt::format("direct session '{}': left behind", name));
+    }
     if (systemd_) TRY(systemd_->check_room(kernel_sessions(plan_)));
     steps_.begin("load");
     const std::string cmdline = TRY(next_cmdline(options_, mark_));

@@ -3,7 +3,7 @@ shutdown, and the service finds what it had. Where `systemctl kexec` fails it is
 in the store. A `systemctl kexec` that isn't `outlive kexec` brings an arena that was never frozen: dropped."""
 
 from case import main
-from harness import contains, equal, wait_for
+from harness import check, contains, equal, wait_for
 from kexec_world import arrive, go
 from systemd_machine import OUTLIVE, ServiceMachine, serves, told
 
@@ -14,7 +14,12 @@ class LastingMachine(ServiceMachine):
     more_files = {
         **ServiceMachine.more_files,
         "etc/systemd/system/outlived.service.d/kexec.conf":
-            "[Service]\nFileDescriptorStorePreserve=yes\nStandardError=file:/run/said\n",
+            "[Service]\nFileDescriptorStorePreserve=yes\n"
+            "StandardError=tty\nTTYPath=/dev/console\n",
+        # systemd stops it before outlived, and that takes two seconds.
+        "etc/systemd/system/slow.service":
+            "[Unit]\nAfter=outlived.service\n[Service]\nType=exec\nKillSignal=SIGCONT\nTimeoutStopSec=2\n"
+            "ExecStart=/usr/bin/systemd-socket-activate -l 1000 /nothing\n",
     }
 
 
@@ -50,7 +55,7 @@ def plain(machine):
     machine.ask("run", "/usr/bin/systemctl", "kexec")
     arrive(machine)
     start(machine, "saved", 0)
-    contains(machine.read("/run/said"), "the fd store has an arena of another boot", "what is said")
+    contains(machine.console_text(), "the fd store has an arena of another boot", "what is said")
     equal(stored(machine), told(machine, "status")["fd_store"].split()[0], "what is stored")
 
 
@@ -59,8 +64,12 @@ def test(machine):
     plan = machine.must(OUTLIVE, "kexec", "--dry-run")
     contains(plan, "by systemctl kexec, 2 sessions in the fd store of outlived.service", "the plan")
     refused(machine)
+    machine.systemctl("start", "slow")
     go(machine, (OUTLIVE,), *KERNEL)
     contains(machine.farewell, "can't be cancelled any more", "what the command says")
+    said = machine.console_text()
+    contains(said, "holding: handed over to the service manager", "outlived, until it is stopped")
+    check("Failed to preserve" not in said, f"only sessions were in the store:\n{said}")
     start(machine, "found", 1)
     equal(stored(machine), told(machine, "status")["fd_store"].split()[0], "what is stored")
     contains(machine.must(OUTLIVE, "timeline"), "all is stopped, kexec", "the timeline")
