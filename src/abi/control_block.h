@@ -140,6 +140,7 @@ struct ControlBlock {
   uint64_t reboot_until_ns;    // CLOCK_MONOTONIC; 0: it isn't
   uint64_t reboot_connection;  // of whoever calls it
   uint64_t end;                // EndKind: worker
+  uint64_t hand_over;          // HandOverState: worker
 };
 static_assert(sizeof(ExitEntry) == 24);
 static_assert(sizeof(ChildEntry) == 40);
@@ -166,6 +167,10 @@ enum class ArrivalState : uint64_t { kNone = 0, kPending = 1, kSettled = 2 };
 // What an end in order leaves. kKept: the service manager has it all, and decides: a restart goes
 // on with it. kForGood: nothing, as an operator has said.
 enum class EndKind : uint64_t { kNone = 0, kKept = 1, kForGood = 2 };
+
+// A service manager replaces the kernel (daemon/hand_over.h). kBegun: as reboot(2) on its way, it
+// may still be cancelled. kComplete: it can't.
+enum class HandOverState : uint64_t { kNone = 0, kBegun = 1, kComplete = 2 };
 
 enum class WorkerState : uint64_t { kNone = 0, kAttaching = 1, kServing = 2, kHolding = 3 };
 

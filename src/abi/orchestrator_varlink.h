@@ -345,11 +345,16 @@ method Reboot(request_id: string, binary: ?string, force: ?bool, keep_outlived: 
 # with the same id it tells how far it is, and once `frozen` nobody is served any more: the caller
 # reboots into the next kernel, or says cancel, or else it is cancelled after a while. check: whether it
 # still is frozen; after it the next call is cancel, or none: a worker that dies is not replaced by one
-# that serves before that, or before the connection has ended. `arena_fd` is a copy as of then, `liveupdate_fd` the device, both numbers in process
+# that serves before that, or before the connection has ended. hand over: as check, and then the caller puts
+# the kernel's sessions into the service manager's fd store (`notify_socket`, in the name of `pid_keeper`), and has it
+# replace the kernel. handed over: it is on its way; outlived only waits for its stop, and nothing is cancelled any
+# more. `arena_fd` is a copy as of then, `liveupdate_fd` the device, both numbers in process
 # `pid`; `steady_offset_ns`: what its own clock, which nobody sets, adds to CLOCK_BOOTTIME.
 method Kexec(request_id: string, action: string) -> (
   frozen: bool,
   pid: int,
+  pid_keeper: int,
+  notify_socket: ?string,
   liveupdate_fd: int,
   steady_offset_ns: int,
   arena_fd: ?int,

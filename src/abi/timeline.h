@@ -17,6 +17,8 @@ inline constexpr char kTimelineCompatible[] = "outlive-timeline-v1";
 // did.
 inline constexpr char kTimelineKexec[] = "outlive kexec";
 inline constexpr char kTimelineWrite[] = "write";
+// A point of it where a service manager replaces the kernel.
+inline constexpr char kTimelineManager[] = "systemctl kexec";
 
 struct TimelineEntry {  // 64 bytes
   uint64_t start_ns;    // CLOCK_MONOTONIC of RecordsRoot.boot_id; of an update of scope kernel:

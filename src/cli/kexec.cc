@@ -4,10 +4,14 @@
 //
 //   look, plan -> load the kernel -> PRESERVE_FD each file, reserve room -> begin: the barrier over
 //   all services -> frozen: write the arena's image -> reboot(2)
+//                                                   or: sessions into systemd's fd store ->
+//                                                   systemctl kexec
 //
 // Unhappy path: any failure, also of reboot(2): what was preserved is given up with this process,
-// the loaded kernel is unloaded, outlived cancels and everything serves again.
+// the loaded kernel is unloaded, outlived cancels and everything serves again. Not after systemctl
+// kexec has gone well: systemd is on its way then, and what fails there is lost.
 #include <linux/kexec.h>
+#include <signal.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -26,6 +30,7 @@
 #include "cli/kexec_plan.h"
 #include "cli/kexec_steps.h"
 #include "cli/kexec_target.h"
+#include "cli/systemd_store.h"
 #include "cli/verbs.h"
 #include "machine/kernel/carry.h"
 #include "machine/kernel/foreign_fd.h"
@@ -45,6 +50,7 @@ struct KexecOptions {
   bool trust_kernel = false;
   std::string running_kernel;
   std::string policy = "fail";
+  std::string via = "auto";
 };
 
 constexpr timespec kPause{0, 5'000'000};            // before it is asked again
@@ -90,6 +96,8 @@ class LoadedKernel {
     }
     return LoadedKernel();
   }
+  // Somebody else boots it.
+  void keep() { loaded_ = false; }
   LoadedKernel(LoadedKernel&& other) noexcept : loaded_(std::exchange(other.loaded_, false)) {}
   ~LoadedKernel() {
     if (loaded_) ::syscall(SYS_kexec_file_load, -1, -1, 0ul, nullptr, KEXEC_FILE_UNLOAD);
@@ -108,19 +116,24 @@ class Kexec {
     id_ = TRY(new_request_id());
     const Json looked = TRY(ask("look"));
     TRY(read(looked));
+    TRY(choose_way(looked));
     const Json told = TRY(cli_.call("Status", Json::object()));
     Fields status(told);
     mark_ = {now_s(), status.text("runtime_dir")};
     TRY(status.check());
     if (options_.warm_up) return warm_up();
     if (!options_.kernel.empty()) plan_.target = TRY(look_at_target(options_, mark_));
-    const bool lost = std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
+    const bool lost = loses_any();
     if (options_.dry_run || (lost && options_.policy == "fail")) return show(lost);
     if (is_doubted()) return kExitWouldLose;
     for (const KexecFile& file : plan_.files) tell_if_lost(file);
+    for (const std::string& name : plan_.direct) {
+      if (systemd_) cli_.warn(fmt::format("direct session '{}': left behind", name));
+    }
+    if (systemd_) TRY(systemd_->check_room(kernel_sessions(plan_)));
     steps_.begin("load");
     const std::string cmdline = TRY(next_cmdline(options_, mark_));
-    const LoadedKernel loaded = TRY(LoadedKernel::load(options_, cmdline));
+    LoadedKernel loaded = TRY(LoadedKernel::load(options_, cmdline));
     TRY(preserve());
     if (machine::is_stale(mark_, now_s())) {
       return fail(ETIMEDOUT, "preserving took too long: the next try has less to do");
@@ -130,7 +143,11 @@ class Kexec {
     steps_.end();
     const Json frozen = TRY(freeze());
     if (frozen.is_null()) return kExitRolledBack;
-    Status went = go(frozen);  // comes back only with an error
+    Status went = go(frozen);
+    if (went) {  // only systemd takes its time
+      loaded.keep();
+      return kExitOk;
+    }
     const Result<Json> cancelled = ask("cancel");
     if (!cancelled) cli_.warn("the cancel: " + cancelled.error().text());
     return went.take_error();
@@ -150,6 +167,34 @@ class Kexec {
     const auto fd = static_cast<int>(f.number("arena_fd"));
     TRY(f.check());
     return machine::foreign_fd(pid_, fd);
+  }
+
+  // systemd's way, where it is prepared for it: it stops all services, and unmounts.
+  Status choose_way(const Json& reply) {
+    if (options_.via == "reboot") {
+      plan_.way.why = "--via reboot";
+      return {};
+    }
+    Fields f(reply);
+    const auto keeper = static_cast<pid_t>(f.number("pid_keeper"));
+    const std::string socket = f.maybe_text("notify_socket").value_or("");
+    TRY(f.check());
+    Result<SystemdStore> found = SystemdStore::find(keeper, socket);
+    if (!found && (options_.via == "systemd" || found.error().code != EOPNOTSUPP)) {
+      return found.take_error();
+    }
+    if (!found) {
+      plan_.way.why = found.error().message;
+      return {};
+    }
+    systemd_ = found.take();
+    plan_.way.unit = systemd_->unit();
+    return {};
+  }
+
+  bool loses_any() const {
+    return (systemd_ && !plan_.direct.empty()) ||
+           std::ranges::any_of(plan_.files, [](const auto& one) { return one.lost; });
   }
 
   Status read(const Json& reply) {
@@ -270,6 +315,7 @@ class Kexec {
       const abi::CarryFile one = TRY(machine::facts_to_carry(file.id, file.fd));
       facts.push_back(one);
     }
+    if (systemd_) steps_.note(abi::kTimelineManager);
     const wire::RequestId request = TRY(wire::request_id_param(Json{{"request_id", id_}}));
     steps_.write_into(image.records(), request);
     TRY(image.copy_to(carry_->image()));
@@ -277,14 +323,36 @@ class Kexec {
     if (system_clock().now_ns() - frozen_ns_ > kMostFrozenNs) {
       return fail(ETIMEDOUT, "it took too long: nobody serves meanwhile");
     }
-    TRY(still_frozen());
+    if (systemd_) return hand_over();
+    TRY(still_frozen("check"));
     ::reboot(RB_KEXEC);
     return fail_errno("reboot into the next kernel");
   }
 
+  // systemd, which stops us, too, shall not do so in the middle of it.
+  Status hand_over() {
+    sigset_t stops;
+    sigemptyset(&stops);
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&stops, number);
+    ::sigprocmask(SIG_BLOCK, &stops, nullptr);
+    TRY(still_frozen("hand over"));
+    TRY(systemd_->put(carry_->sessions()));
+    cli_.print(
+        "handing over to systemd: it stops all services and goes into the next kernel, and that "
+        "can't be cancelled any more\n");
+    TRY(systemctl_kexec());
+    // It may have been stopped already, and that is as good.
+    const Result<Json> told = ask("handed over");
+    if (!told && told.error().code == EPROTO) {
+      return fail(ENOTRECOVERABLE, "outlived has cancelled it meanwhile, and systemd goes on: {}",
+                  told.error().message);
+    }
+    return {};
+  }
+
   // Not where a worker of outlived died meanwhile: the next one has cancelled, and serves.
-  Status still_frozen() {
-    const Json reply = TRY(ask("check"));
+  Status still_frozen(const char* action) {
+    const Json reply = TRY(ask(action));
     Fields f(reply);
     const bool frozen = f.flag("frozen");
     TRY(f.check());
@@ -299,6 +367,7 @@ class Kexec {
   pid_t pid_ = 0;
   int device_ = -1;
   KexecPlan plan_;
+  std::optional<SystemdStore> systemd_;
   std::optional<machine::Carry> carry_;
   uint64_t frozen_ns_ = 0;
   KexecSteps steps_;
@@ -316,6 +385,9 @@ Result<int> run_kexec(Cli& cli, const KexecOptions& options) {
   }
   if (options.policy != "fail" && options.policy != "skip") {
     return cli.usage("--policy fail or --policy skip");
+  }
+  if (options.via != "auto" && options.via != "systemd" && options.via != "reboot") {
+    return cli.usage("--via auto, --via systemd or --via reboot");
   }
   // Each file and each session of the kernel's is open here, as in outlived: that many more than is
   // usual.
@@ -335,6 +407,9 @@ void add_kexec(CLI::App& app, Cli& cli) {
   verb->add_option("--policy", options->policy,
                    "What becomes of files that can't cross: fail (nothing is done), skip")
       ->type_name("POLICY");
+  verb->add_option("--via", options->via,
+                   "Who replaces the kernel: systemd (systemctl kexec), reboot (reboot(2)), auto")
+      ->type_name("WAY");
   verb->add_option("--running-kernel", options->running_kernel,
                    "The running kernel's image, to compare with (default: /boot/vmlinuz-RELEASE)")
       ->type_name("FILE");
@@ -351,6 +426,11 @@ status: machine kernel). Files are preserved with the kernel while everything se
 service is asked, and one that says no cancels it for all (exit code 3). So does any failure, also of
 the last step: everything serves again. The next outlived is started by the next kernel's init; it
 adopts what came.
+
+Where systemd (261 or newer) runs outlived, and its unit has FileDescriptorStorePreserve=yes, it carries
+the kernel's sessions through its own shutdown: services are asked and frozen, then systemctl kexec
+stops everything, and from there on it can't be cancelled. Else, and with --via reboot, this command
+calls reboot(2): nothing is stopped or unmounted.
 
 A kernel that takes nothing over would lose everything. So IMAGE is looked into: it needs the Live
 Update Orchestrator, in the very formats (kho-vN, luo-vN, memfd-vN) that the running kernel's image

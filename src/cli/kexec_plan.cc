@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "abi/kernel_carry.h"
 #include "cli/format.h"
 #include "cli/table.h"
 #include "files/classify.h"
@@ -52,6 +53,12 @@ Status open_files(KexecPlan& plan, pid_t pid) {
   return {};
 }
 
+size_t kernel_sessions(const KexecPlan& plan) {
+  const auto files = static_cast<size_t>(
+      std::ranges::count_if(plan.files, [](const auto& one) { return !one.lost; }));
+  return (files + abi::kCarryGroup - 1) / abi::kCarryGroup + 1;  // and the arena's
+}
+
 std::string kexec_loss_text(const KexecPlan& plan) {
   std::set<uint64_t> sessions;
   for (const KexecFile& file : plan.files) sessions.insert(file.session);
@@ -66,9 +73,16 @@ std::string kexec_plan_text(const KexecPlan& plan) {
                (file.lost ? "no: " : "yes: ") + file.how});
   }
   for (const std::string& name : plan.direct) {
-    table.row({name, "-", "direct session", "yes: by the kernel, if the client has preserved it"});
+    table.row({name, "-", "direct session",
+               plan.way.unit.empty() ? "yes: by the kernel, if the client has preserved it"
+                                     : "no: systemd stops the client first (--via reboot)"});
   }
   std::string text = table.empty() ? std::string("no files\n") : table.text();
+  text += plan.way.unit.empty()
+              ? fmt::format("by reboot(2): {}\n", plan.way.why)
+              : fmt::format("by systemctl kexec, {} in the fd store of {}\n",
+                            count_text(static_cast<int64_t>(kernel_sessions(plan)), "session"),
+                            plan.way.unit);
   if (plan.target) {
     const KernelImage& image = plan.target->image;
     text += clean(fmt::format("into {} ({}), which takes over {}", plan.target->path, image.version,
@@ -104,6 +118,9 @@ Json kexec_plan_json(const KexecPlan& plan) {
           {"direct_sessions", plan.direct},
           {"lost", lost},
           {"arena_bytes", plan.image_bytes},
+          {"via", plan.way.unit.empty() ? "reboot" : "systemd"},
+          {"via_unit", plan.way.unit.empty() ? Json() : Json(plan.way.unit)},
+          {"via_reason", plan.way.why.empty() ? Json() : Json(plan.way.why)},
           {"target", target_json(plan.target)}};
 }
 

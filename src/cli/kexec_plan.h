@@ -33,7 +33,14 @@ struct KexecTarget {
   std::string doubt;  // why it might lose everything (kexec_target.h); "": it won't
 };
 
+// Who replaces the kernel.
+struct KexecWay {
+  std::string unit;  // systemd, by `systemctl kexec`: whose fd store carries; "": reboot(2)
+  std::string why;   // reboot(2) and not systemd
+};
+
 struct KexecPlan {
+  KexecWay way;
   std::optional<KexecTarget> target;  // none was named
   std::vector<KexecFile> files;
   std::vector<std::string> direct;  // sessions whose files are the kernel's
@@ -44,6 +51,8 @@ struct KexecPlan {
 KexecPlan read_kexec_plan(const KexecImage& image, const std::unordered_set<uint64_t>& known = {});
 // Fetches them from the process, and learns how each would cross.
 Status open_files(KexecPlan& plan, pid_t pid);
+// Sessions of the kernel that it takes.
+size_t kernel_sessions(const KexecPlan& plan);
 // "3 files in 2 sessions": what is to cross.
 std::string kexec_loss_text(const KexecPlan& plan);
 std::string kexec_plan_text(const KexecPlan& plan);

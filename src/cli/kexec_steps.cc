@@ -17,6 +17,11 @@ void KexecSteps::end() {
   }
 }
 
+void KexecSteps::note(std::string what) {
+  const uint64_t now = system_clock().steady_ns();
+  steps_.push_back({std::move(what), now, now});
+}
+
 void KexecSteps::write_into(luo::Records& records, const wire::RequestId& request) const {
   records.for_each<abi::UpdateSlot>([&](abi::UpdateSlot& slot) {
     if (slot.request_id[0] != request.words[0] || slot.request_id[1] != request.words[1]) return;

@@ -15,6 +15,8 @@ class KexecSteps {
   // Called in turn: each step ends where the next one begins.
   void begin(std::string what);
   void end();
+  // A point in time, while a step goes on.
+  void note(std::string what);
   // Into records that nobody else has, the image's: the timelines of all updates of that request.
   // The step that goes on stays open: the next outlived ends it.
   void write_into(luo::Records& records, const wire::RequestId& request) const;

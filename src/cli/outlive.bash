@@ -29,6 +29,7 @@ _outlive() {
     --html|--dtb|--image) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); compopt -o filenames; return ;;
     --restart) words="no on-failure always" ;;
     --policy) words="fail skip degrade" ;;
+    --via) words="auto systemd reboot" ;;
     --kernel) words="6.19 7.3" ;;
     --scope) words="service daemon host kernel" ;;
     --session) words=$(_outlive_names sessions) ;;
@@ -48,7 +49,7 @@ _outlive() {
       log) words="$(_outlive_names services) --previous --follow --lines $common" ;;
       stop) words="$(_outlive_names services) --daemon --force $common" ;;
       end) words="$(_outlive_names sessions) --id $common" ;;
-      kexec) words="--kernel --initrd --cmdline --reuse-cmdline --running-kernel --trust-kernel --policy --warm-up --dry-run $common" ;;
+      kexec) words="--kernel --initrd --cmdline --reuse-cmdline --running-kernel --trust-kernel --policy --via --warm-up --dry-run $common" ;;
       reboot) words="--soft --dry-run --binary --force --keep-outlived --progress $common" ;;
       kho) words="dump diff save --image --kernel --debugfs --digest --dtb $common" ;;
       fsck) words="--image --repair $common" ;;

@@ -56,6 +56,8 @@ class FdStore {
   void resume(luo::Records& records, const std::vector<Named>& base);
   void hold(BorrowedFd fd);
   void release(BorrowedFd fd);
+  // All that somebody else has put into it under that name.
+  void remove(const std::string& name) { add({name, BorrowedFd(), true}); }
   // Each turn of the loop; `committed`: RecordsRoot::committed, all of which was given to hold().
   void flush(uint64_t now_ns, uint64_t committed);
   // At an end in order; each may take a second. All is there, whatever becomes of it: a manager

@@ -211,8 +211,11 @@ void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t start
     luo::Timeline line(core.records().arena(), slot.timeline);
     if (!line.is_open(abi::kTimelineKexec, abi::kTimelineWrite)) return;
     line.end(abi::kTimelineKexec, abi::kTimelineWrite, last);
-    line.point(abi::kTimelineKexec, "reboot(2)", last);
-    line.end(line.begin("kernel", "kexec", last), started);
+    const auto before = line.entries();
+    const bool by_manager = std::ranges::any_of(
+        before, [](const auto& one) { return one.what == abi::kTimelineManager; });
+    if (!by_manager) line.point(abi::kTimelineKexec, "reboot(2)", last);
+    line.end(line.begin("kernel", by_manager ? "all is stopped, kexec" : "kexec", last), started);
     line.end(line.begin("kernel", "boot", boot), started);
     line.end(line.begin("outlived", "retrieve", started), now);
     line.begin("outlived", "attach", now);

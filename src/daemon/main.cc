@@ -8,9 +8,9 @@
 #include "daemon/check_image.h"
 #include "daemon/kexec_arrival.h"
 #include "daemon/options.h"
+#include "daemon/other_boot.h"
 #include "daemon/rehearse.h"
 #include "daemon/setup.h"
-#include "daemon/stored_fds.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 #include "machine/process/takeover.h"
@@ -46,7 +46,7 @@ Result<int> start(const Options& options, const Result<LoadedConfig>& config,
                   InheritedControl& inherited, std::vector<std::string> words) {
   std::optional<machine::Control> control = TRY(std::move(inherited));
   const bool taking_over = control.has_value();
-  StoredFds stored = TRY(taking_over ? StoredFds() : StoredFds::take());  // numbers are free yet
+  StoredFds stored = TRY(taking_over ? StoredFds() : take_of_this_boot());  // numbers are free yet
   if (!taking_over) control = TRY(machine::Control::create());
   auto result = run(options, config, *control, taking_over, std::move(stored), std::move(words));
   if (!result && taking_over) machine::Takeover(*control).give_reason(result.error().message);

@@ -1,6 +1,7 @@
 // Kexec: the barrier over all services before the kernel is replaced, and the arena as it is then.
 // The rest is done by who calls this (cli/kexec.cc): the worker may neither load a kernel nor
 // reboot, and PRESERVE_FD would keep it from serving.
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "daemon/device.h"
+#include "daemon/hand_over.h"
 #include "daemon/host_update.h"
 #include "daemon/methods.h"
 #include "daemon/reboot_hold.h"
@@ -53,7 +55,8 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
   std::vector<abi::UpdateSlot*> list = updates.all_of_request(request.words);
   if (action != "check") saved_.reset();
   bool frozen = false;
-  if (action == "begin" || action == "check") {
+  const bool asks = action == "check" || action == "hand over";
+  if (action == "begin" || asks) {
     luo::Updates::HostOptions options{.scope = luo::Scope::kKernel};
     std::ranges::copy(request.words, options.request_id);
     if (list.empty() && action == "begin") list = TRY(updates.begin_host(options));
@@ -64,18 +67,26 @@ Result<std::optional<Json>> Methods::kexec(const luo::Caller& caller, const Json
       return std::optional<Json>();
     }
     // A worker that came after the one that was told to pause serves.
-    if (action == "check") frozen = frozen && device_.is_paused();
+    if (asks) frozen = frozen && device_.is_paused();
     if (frozen && action == "check") {
       begin_reboot_hold(parts_.control, waiting.connection, parts_.now() + kPauseNs);
     }
+    if (frozen && action == "hand over") {
+      parts_.hand_over->begin(waiting.connection, parts_.now());
+    }
+  } else if (action == "handed over") {
+    TRY(parts_.hand_over->complete(parts_.records()));
+    frozen = true;
   } else if (action == "cancel") {
     // A worker that came meanwhile has cancelled it itself.
     const bool is_there = !list.empty() && !is_at(list.front(), abi::UpdateStep::kCancelled);
     if (is_there) TRY(updates.cancel(*list.front(), ECANCELED, "the kexec was given up"));
     device_.pause_until(0);
     end_reboot_hold(parts_.control);
+    parts_.hand_over->undo();
   } else if (action != "look") {
-    return wire::bad_param("action", "look, begin, check or cancel is expected");
+    return wire::bad_param("action",
+                           "look, begin, check, hand over, handed over or cancel is expected");
   }
   const bool copied = action == "look" || (action == "begin" && frozen);
   Json told = TRY(kexec_told(list, frozen, copied));
@@ -94,15 +105,19 @@ std::optional<Answer> Methods::kexec_news(const Waiting& waiting) {
 // `copied`: with a copy of the arena as it is. Once all are frozen, no request is read.
 Result<Json> Methods::kexec_told(const std::vector<abi::UpdateSlot*>& list, bool frozen,
                                  bool copied) {
-  if (frozen) device_.pause_until(parts_.now() + kPauseNs);
+  const bool handed = HandOver::is_begun(parts_.control);
+  if (frozen) device_.pause_until(parts_.now() + (handed ? HandOver::kPatienceNs : kPauseNs));
   if (copied) {
     saved_ = TRY(kho::private_copy(parts_.arena.file()));
     TRY(sys::add_seals(saved_, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
   }
   Json services = Json::array();
+  const char* manager = getenv("NOTIFY_SOCKET");
   for (const abi::UpdateSlot* update : list) services.push_back(update_summary(*update));
   return Json{{"frozen", frozen},
               {"pid", ::getpid()},
+              {"pid_keeper", parts_.control.keeper_pid()},
+              {"notify_socket", manager != nullptr ? Json(manager) : Json()},
               {"liveupdate_fd", machine::load_word(parts_.control.block().liveupdate_fd)},
               // Below 0 where the clock was never set.
               {"steady_offset_ns", static_cast<int64_t>(steady_offset_ns())},

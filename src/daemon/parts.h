@@ -20,6 +20,7 @@
 
 namespace outlive::daemon {
 
+class HandOver;
 class HostUpdate;
 class Ledger;
 class Reloader;
@@ -60,6 +61,7 @@ struct Parts {
   std::string machine = {};  // machine_choice.h
   SelfUpdate* self_update = nullptr;
   HostUpdate* host_update = nullptr;
+  HandOver* hand_over = nullptr;
   Ledger* ledger = nullptr;
   Reloader* reloader = nullptr;
   std::function<std::string()> metrics = {};  // as text

@@ -3,14 +3,25 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sys.h"
+#include "daemon/hand_over.h"
 
 namespace outlive::daemon {
 namespace {
 
 constexpr uint64_t kBeatNs = 500'000'000;
+
+// What comes after "hand over" is one of two calls, and they mean opposite things: the next worker,
+// which will answer it, must know first.
+bool says_handed_over(BorrowedFd connection) {
+  char text[1024];
+  const auto got = sys::recv(connection, std::as_writable_bytes(std::span(text)), MSG_PEEK);
+  return got && std::string_view(text, *got).contains("\"handed over\"");
+}
 
 }  // namespace
 
@@ -36,7 +47,12 @@ void await_reboot(machine::Control& control) {
   for (uint64_t now = system_clock().now_ns(); now < until; now = system_clock().now_ns()) {
     control.beat(now);
     const uint64_t rest = std::min(until - now, kBeatNs) / 1'000'000 + 1;
+    if (control.stop_requested() != 0 && HandOver::is_begun(control)) break;
     if (::poll(&caller, 1, static_cast<int>(rest)) > 0) break;
+  }
+  if (HandOver::is_begun(control) &&
+      (control.stop_requested() != 0 || says_handed_over(BorrowedFd(caller.fd)))) {
+    HandOver::note_complete(control);
   }
   end_reboot_hold(control);
 }

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/sys.h"
+#include "daemon/hand_over.h"
 
 namespace outlive::daemon {
 namespace {
@@ -65,6 +66,40 @@ TEST_F(RebootHold, EndsWhenTheCallerIsGone) {
   begin(kLong);
   caller_.first.reset();
   EXPECT_LT(waits(), kLong / 2);
+}
+
+// As it is where a service manager replaces the kernel: the worker died between the two calls.
+class HandedOver : public RebootHold {
+ protected:
+  HandedOver() {
+    begin(kLong);
+    control_.block().hand_over = static_cast<uint64_t>(abi::HandOverState::kBegun);
+  }
+  bool says(std::string_view text) {
+    EXPECT_TRUE(sys::send(caller_.first, std::as_bytes(std::span(text)), 0));
+    EXPECT_LT(waits(), kLong / 2);
+    return HandOver::is_complete(control_);
+  }
+};
+
+TEST_F(HandedOver, IsKnownBeforeAWorkerServes) {
+  EXPECT_TRUE(says(R"({"parameters":{"action":"handed over"}})"));
+}
+
+TEST_F(HandedOver, IsNotWhereItIsCancelled) {
+  EXPECT_FALSE(says(R"({"parameters":{"action":"cancel"}})"));
+}
+
+TEST_F(HandedOver, IsNotWhereTheCallerIsGone) {
+  caller_.first.reset();
+  EXPECT_LT(waits(), kLong / 2);
+  EXPECT_FALSE(HandOver::is_complete(control_));
+}
+
+TEST_F(HandedOver, IsWhatAStopMeans) {
+  control_.request_end();
+  EXPECT_LT(waits(), kLong / 2);
+  EXPECT_TRUE(HandOver::is_complete(control_)) << "nobody is to be thawed";
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/sys.h"
 #include "daemon/fd_store.h"
+#include "daemon/other_boot.h"
 #include "daemon/worker.h"
 #include "files/memfd/memfd_device.h"
 #include "kho/arena.h"
@@ -165,6 +166,7 @@ Result<machine::Confinement> prepare_confinement([[maybe_unused]] const Setup& s
 
 void Setup::hand_on(StoredFds stored, const machine::Control& control, WorkerInput& input) const {
   input.memory = machine::MemoryLimit::open();
+  input.boot = this_boot();
   input.machine = machine.text;
   input.machine_refused = machine.refused;
   input.awaited = awaited;

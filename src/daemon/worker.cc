@@ -12,6 +12,7 @@
 #include "daemon/control_server.h"
 #include "daemon/device.h"
 #include "daemon/fleet_report.h"
+#include "daemon/hand_over.h"
 #include "daemon/hold_server.h"
 #include "daemon/hold_status.h"
 #include "daemon/host_update.h"
@@ -97,6 +98,7 @@ class Worker {
   std::unique_ptr<SelfUpdate> self_update_;
   std::unique_ptr<Operators> operators_;
   std::unique_ptr<HostUpdate> host_update_;
+  std::optional<HandOver> hand_over_;
   FleetReport fleet_{control_};
   std::vector<UniqueFd> found_;  // accepted connections of a dead worker
   std::unique_ptr<Ledger> ledger_;
@@ -104,8 +106,7 @@ class Worker {
   LeakLedger corrected_;
   uint64_t next_look_ns_ = 0;
   uint64_t next_feed_ns_ = 0;
-  bool stop_begun_ = false;
-  bool stopped_ = false;
+  bool stop_begun_ = false, stopped_ = false;
 };
 
 // ---- attach: the arena and the records ----------------------------------------------------------
@@ -146,6 +147,7 @@ Status Worker::attach() {
   context.release = [this](BorrowedFd fd) { releases_.take(fd); };
   context.lease_ns = [this](const abi::SessionSlot& session) { return lease_ns(session); };
   TRY(attach_core(context));
+  note_boot(core_->records(), input_.boot);
   enter_table();
   TRY(core_->files().verify());
   core_->updates().times = input_.config.times;
@@ -278,6 +280,7 @@ Status Worker::start() {
   parts_->self_update = self_update_.get();
   host_update_ = std::make_unique<HostUpdate>(*parts_);
   parts_->host_update = host_update_.get();
+  parts_->hand_over = &hand_over_.emplace(control_, *store_);
   parts_->machine = input_.machine;
   parts_->ledger = ledger_.get();
   if (input_.config.newest_format) {
@@ -386,7 +389,7 @@ Status Worker::turn() {
   watchdog_.turn(now);
   opener_->tick(now);
   reap();
-  core_->updates().tick(now);
+  if (!hand_over_->turn(now)) core_->updates().tick(now);
   for (luo::Session* session : core_->leases().due()) core_->give_up(*session);
   supervisor_.tick(now);
   launches_->pump();
@@ -412,6 +415,8 @@ int Worker::run() {
       return machine::kRestartCode;
     }
     if (self_update_->may_leave() && !stop_begun_) self_update_->leave();
+    if (HandOver::is_complete(control_)) return machine::kRestartCode;  // to hold
+    if (control_.stop_requested() != 0 && HandOver::is_begun(control_)) break;
     if (control_.stop_requested() != 0 && !stop_begun_) {
       stop_begun_ = true;
       control_.begin_end(store_->on() ? abi::EndKind::kKept : abi::EndKind::kForGood);
@@ -443,6 +448,7 @@ int worker_main(WorkerInput& input, machine::WorkerContext& context) {
     return code;
   };
   const bool reboots = config.on_incoming_failure == "reboot";
+  if (HandOver::is_complete(context.control)) return hold_because(kHandedOver);
   if (context.hold) {
     return hold_because(
         fmt::format("outlived's worker died too often ({0} deaths); requests wait. To try again: "

@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/fd_store.h"
 #include "daemon/options.h"
+#include "daemon/other_boot.h"
 #include "files/registry_defaults.h"
 #include "machine/process/keeper.h"
 #include "machine/process/memory_limit.h"
@@ -41,6 +42,7 @@ struct WorkerInput {
   // The arena is another outlived's (stored_fds.h); the numbers that its records may name.
   bool inherits = false;
   std::vector<int> inherited = {};
+  BootId boot = {};
   bool new_listeners = false;  // those of the other outlived led nowhere
   machine::MemoryLimit memory = {};
   // What the fd store has besides files and connections, if the manager hasn't got it yet.

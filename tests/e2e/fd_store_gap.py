@@ -8,8 +8,8 @@ import protocol as p
 from harness import check, contains, equal, main, wait_for
 from manager import Manager
 
-# Commits of the first worker: the connection, the session, its reply, and then the file.
-COMMITS_BEFORE = 3
+# Commits of the first worker: the boot's id, the connection, the session, its reply, and then the file.
+COMMITS_BEFORE = 4
 
 
 def hangs(world):

@@ -83,6 +83,12 @@ Status Carry::reserve(uint64_t image_bytes, size_t files) {
   return own_.preserve(notes_, abi::kCarryFiles);
 }
 
+std::vector<BorrowedFd> Carry::sessions() const {
+  std::vector<BorrowedFd> list = {own_.fd()};
+  for (const KernelSession& session : groups_) list.push_back(session.fd());
+  return list;
+}
+
 Status Carry::write(std::vector<abi::CarryFile> files, uint64_t image_bytes, const Clock& clock) {
   if (files.size() > room_) {
     return fail(ENOSPC, "{} files, and room for {} was reserved", files.size(), room_);

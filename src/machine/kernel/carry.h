@@ -32,6 +32,8 @@ class Carry {
   Status reserve(uint64_t image_bytes, size_t files);
   // Where the image goes: a file of that many bytes, zeros.
   BorrowedFd image() const { return image_; }
+  // What has to be open when the kernel is replaced, in this process or in any.
+  std::vector<BorrowedFd> sessions() const;
   // Of files that were added, and of an image that takes so much. ENOSPC: more than was reserved.
   Status write(std::vector<abi::CarryFile> files, uint64_t image_bytes, const Clock& clock);
 

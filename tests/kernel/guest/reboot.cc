@@ -31,7 +31,14 @@ Result<CommandLine> read_command_line() {
   return line;
 }
 
-Status load(const std::string& kernel, const std::string& initrd) {
+}  // namespace
+
+Result<int> read_stage() {
+  const CommandLine line = TRY(read_command_line());
+  return line.stage;
+}
+
+Status load_kernel(const std::string& kernel, const std::string& initrd) {
   const CommandLine now = TRY(read_command_line());
   const std::string next = fmt::format("{}{}{}", now.text, kMarker, now.stage + 1);
   const UniqueFd image = TRY(sys::open(kernel, O_RDONLY));
@@ -42,15 +49,8 @@ Status load(const std::string& kernel, const std::string& initrd) {
   return {};
 }
 
-}  // namespace
-
-Result<int> read_stage() {
-  const CommandLine line = TRY(read_command_line());
-  return line.stage;
-}
-
 Error kexec_into(const std::string& kernel, const std::string& initrd) {
-  if (Status loaded = load(kernel, initrd); !loaded) return loaded.take_error();
+  if (Status loaded = load_kernel(kernel, initrd); !loaded) return loaded.take_error();
   // Sessions are frozen in this call; one that can't be makes it fail.
   reboot(RB_KEXEC);
   return fail_errno("reboot into the next kernel");

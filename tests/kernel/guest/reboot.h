@@ -14,6 +14,9 @@ Result<int> read_stage();
 // cross. Comes back only with an error: the kernel refused, and everything is as it was.
 Error kexec_into(const std::string& kernel, const std::string& initrd);
 
+// Only what comes before: the next kexec, whoever makes it, is into that kernel.
+Status load_kernel(const std::string& kernel, const std::string& initrd);
+
 // Ends the machine: it was started with -no-reboot.
 Error power_off();
 
