@@ -223,7 +223,7 @@ void note_times(luo::Core& core, const machine::Arrival& arrival, uint64_t start
 }
 
 Result<Adopted> settle(BorrowedFd arena, machine::Arrival& arrival, machine::Control& control,
-                       KernelStore& store) {
+                       KernelStore& store, const BootId& boot) {
   const std::unique_ptr<ImageCore> image = TRY(ImageCore::attach(arena));
   luo::Core& core = image->core();
   core.updates().kexec_arrived();
@@ -233,6 +233,8 @@ Result<Adopted> settle(BorrowedFd arena, machine::Arrival& arrival, machine::Con
   settling.files();
   settling.processes();
   note_times(core, arrival, machine::load_word(control.block().started_ns));
+  // From here on it is no other boot's, for whoever finds it in the fd store (other_boot.h).
+  note_boot(core.records(), boot);
   const uint64_t epoch = core.records().root().fd_epoch;
   const NewTableReport table = enter_new_table(core, settling.open(), {}, epoch, system_clock());
   log_notice(
@@ -312,7 +314,7 @@ class Taking {
     take_over_steady_offset(arrival->steady_offset_ns(system_clock()));
     machine::store_word(control_.block().steady_offset_ns, steady_offset_ns());
     const UniqueFd arena = TRY(whole_arena(*arrival));
-    adopted_ = TRY(settle(arena, *arrival, control_, store_));
+    adopted_ = TRY(settle(arena, *arrival, control_, store_, input_.boot));
     FAULT_POINT("daemon.arrival.arena");
     TRY(sys::dup3(arena, input_.arena.get(), 0));
     TRY(arrival->let_go());

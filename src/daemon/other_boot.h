@@ -1,7 +1,6 @@
 // What a service manager has kept over the end of a kernel, where that wasn't `outlive kexec`:
 // systemd (261 and later) preserves what is in the fd store of a unit with
-// FileDescriptorStorePreserve=yes, as far as it can. Usually there is nothing: an end in order
-// empties it. But outlived may have been killed.
+// FileDescriptorStorePreserve=yes, as far as it can.
 //
 // Such an arena was never frozen, and most of what its records name hasn't come along: it is
 // dropped whole, which is said in the log, and outlived starts empty, as after any other reboot.
