@@ -85,6 +85,7 @@ class Device {
   bool answer(Connection& connection, const wire::Message& message, const Outcome& outcome);
   Outcome stored_reply(Connection& connection, const wire::Message& message);
   bool reply_again(Connection& connection, wire::Message& message);
+  bool ready_again(Connection& connection, const wire::Message& message);
   static void begin_work(abi::ConnectionSlot& slot, uint64_t sequence);
   static void end_work(abi::ConnectionSlot& slot);
   // What carrying out `message` killed the worker at, too often. It is said.

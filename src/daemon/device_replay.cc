@@ -63,8 +63,22 @@ bool Device::reply_again(Connection& connection, wire::Message& message) {
     begin_work(*connection.slot, message.header.sequence);
     return answer(connection, message, requests_->handle(connection, message));
   }
+  if (message.request() == abi::Request::kReady && connection.slot->result == 0) {
+    return ready_again(connection, message);
+  }
   if (connection.slot->result == 0) requests_->mend(connection, message);
   return answer(connection, message, stored_reply(connection, message));
+}
+
+// What follows from it comes after its reply, and the worker may have died in between. An error: it
+// has come already.
+bool Device::ready_again(Connection& connection, const wire::Message& message) {
+  wire::Message again = {message.header, message.body, {}};
+  const Outcome outcome = requests_->handle(connection, again);
+  const uint64_t address = connection.address;
+  const bool more = answer(connection, message, stored_reply(connection, message));
+  if (outcome.result == 0 && outcome.after) outcome.after();
+  return more && find(address) != nullptr;
 }
 
 Outcome Device::stored_reply(Connection& connection, const wire::Message& message) {
