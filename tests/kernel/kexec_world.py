@@ -21,7 +21,10 @@ def answered(machine):
     def answer():
         ran = outlive(machine, "status", "--json")
         return ran if ran.out.startswith("{") else None
-    return wait_for("outlived to answer", answer, seconds=120)
+    try:
+        return wait_for("outlived to answer", answer, seconds=120)
+    except Failed as failed:
+        raise Failed(f"{failed}: {outlive(machine, 'status').out}\n{machine.read('/outlived.log')}") from None
 
 
 def status(machine):
