@@ -75,6 +75,20 @@ TEST(FdTable, ListsWhatIsOpen) {
   });
 }
 
+TEST(FdTable, WhatIsSureIsNotAskedFor) {
+  in_child([] {
+    const std::vector<BorrowedFd> open = list_open_fds();
+    EXPECT_TRUE(std::ranges::equal(list_open_fds(open), open)) << "nothing is listed twice";
+    EXPECT_TRUE(std::ranges::equal(list_open_fds(std::span(open).last(1)), open));
+    const BorrowedFd above(open.back().get() + 100);
+    ASSERT_EQ(::dup2(2, above.get()), above.get());
+    const BorrowedFd hole(above.get() - 50);
+    const std::vector<BorrowedFd> listed = list_open_fds(std::span(&hole, 1));
+    EXPECT_TRUE(std::ranges::find(listed, hole) != listed.end());
+    EXPECT_TRUE(std::is_sorted(listed.begin(), listed.end()));
+  });
+}
+
 bool is_open(BorrowedFd fd) {
   return static_cast<bool>(sys::get_fd_flags(fd));
 }
