@@ -384,7 +384,7 @@ Result<int> run_kexec(Cli& cli, const KexecOptions& options) {
     return cli.usage("either --cmdline or --reuse-cmdline");
   }
   if (options.policy != "fail" && options.policy != "skip") {
-    return cli.usage("--policy fail or --policy skip");
+    return cli.usage("--policy fail or --policy skip: no kind of file crosses in a lesser form");
   }
   if (options.via != "auto" && options.via != "systemd" && options.via != "reboot") {
     return cli.usage("--via auto, --via systemd or --via reboot");
