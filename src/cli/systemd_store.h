@@ -5,8 +5,7 @@
 //
 // Happy path:   find() -> check_room() -> put() -> systemctl_kexec()
 // Unhappy path: what was put is taken back by outlived (daemon/hand_over.h). What isn't sure to be
-// in
-//               the store is an error: systemd itself drops what it can't take, and only logs it.
+//               in the store is an error: systemd drops what it can't take, and only logs it.
 #pragma once
 
 #include <span>

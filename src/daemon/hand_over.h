@@ -8,10 +8,9 @@
 //
 // Happy path:   a stop ends outlived at once: nobody is thawed, and the sessions stay in the store.
 // Unhappy path: before complete(): undo(), by whoever asked, by time, or because the worker died
-// and
-//               who asked is gone (reboot_hold.h). The sessions are taken out of the store, where
-//               everything else still is, and the update is cancelled as any. After complete()
-//               there is no way back: the manager is on its way, and it asks nobody.
+//               and who asked is gone (reboot_hold.h). The sessions are taken out of the store,
+//               where everything else still is, and the update is cancelled as any. After
+//               complete() there is no way back: the manager is on its way, and it asks nobody.
 // Threads: the worker's only one.
 #pragma once
 
@@ -23,8 +22,7 @@ namespace outlive::daemon {
 // Why outlived holds after complete().
 inline constexpr char kHandedOver[] =
     "handed over to the service manager, which goes into another kernel with all that is kept: "
-    "this "
-    "can't be cancelled any more";
+    "this can't be cancelled any more";
 
 class HandOver {
  public:

@@ -21,7 +21,7 @@ Result<BootId> boot_of(BorrowedFd arena_file) {
 
 void drop(UniqueFd& fd, const std::string& name) {
   if (!fd.valid()) return;
-  static_cast<void>(notify_manager(fmt::format("FDSTOREREMOVE=1\nFDNAME={}\n", name)));
+  static_cast<void>(notify_manager(remove_text(name)));
   fd.reset();
 }
 
@@ -63,7 +63,7 @@ Result<StoredFds> take_of_this_boot() {
   drop(stored.control_listener, kStoreControl);
   for (const int number : std::exchange(stored.placed, {})) {
     UniqueFd fd(number);
-    drop(fd, fmt::format("{}{}", kStoreFd, number));
+    drop(fd, stored_name(BorrowedFd(number)));
   }
   return stored;
 }
